@@ -1,0 +1,434 @@
+//! The state machine of one job: events in, actions out. No clock, no sockets, no
+//! randomness: time comes with the event.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+
+use kudzu_shared::observable::Observable;
+use kudzu_shared::outcome::{Answer, End, Verdict};
+use kudzu_shared::source::Class;
+use rustc_hash::FxHashMap;
+
+use super::ahead;
+use super::queue::{Batch, Limits, Queue};
+use super::store::{LookupId, Store, state};
+use crate::model::Progress;
+use crate::tree::build::Builder;
+use crate::tree::rules::Rules;
+
+/// What happens to a job.
+#[derive(Debug)]
+pub enum Event {
+    /// A lookup's result came.
+    Result {
+        /// The lookup, as it was sent.
+        lookup: LookupId,
+        /// Whether further parts of the same answer follow.
+        more: bool,
+        /// What it brought.
+        answer: Answer,
+    },
+    /// A timer that [`Job::next_wake`] asked for.
+    Tick,
+    /// The user wants no more.
+    Cancel,
+}
+
+/// What is to be done for a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Send a task.
+    Ask(Batch),
+    /// The tree is whole: take the result.
+    Done,
+}
+
+/// Settings of the state machine; times in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Window and packing; HTTP classes get a thirty-second of the window.
+    pub limits: Limits,
+    /// Later rounds in which transient failures are asked again.
+    pub rounds: u8,
+    /// When the first later round comes; each further one doubles it. It must be longer than
+    /// a failure stays in the cache.
+    pub retry_ms: u64,
+    /// When a task that brought nothing is sent again.
+    pub redispatch_ms: u64,
+    /// Whether lookups are asked before the tree demands them.
+    pub ahead: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            limits: Limits { window: 16_384, task_questions: 256, task_delay_ms: 5 },
+            rounds: 2,
+            retry_ms: 1_200,
+            redispatch_ms: 120_000,
+            ahead: true,
+        }
+    }
+}
+
+/// Lookups by where they are (I1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub registered: u64,
+    /// In a queue, or waiting for a later round.
+    pub waiting: u64,
+    /// Sent.
+    pub in_flight: u64,
+    /// Ended.
+    pub ended: u64,
+}
+
+/// One job.
+#[derive(Debug)]
+pub struct Job {
+    pub(crate) rules: Rules,
+    pub(crate) store: Store,
+    pub(crate) tree: Builder,
+    settings: Settings,
+    started: u64,
+    deadline: Option<u64>,
+    queues: [Queue; 3],
+    retries: BinaryHeap<Reverse<(u64, LookupId)>>,
+    sent: VecDeque<(u64, Vec<LookupId>)>,
+    parts: FxHashMap<LookupId, Answer>,
+    by_source: Vec<[u64; 3]>,
+    questions: u64,
+    /// Results for lookups that had ended.
+    pub duplicates: u64,
+    first_tree: Option<u64>,
+    done: bool,
+}
+
+impl Job {
+    /// Starts a job; the first actions follow from its seeds.
+    pub fn start(now: u64, rules: Rules, settings: Settings, out: &mut Vec<Action>) -> Self {
+        let mut store = Store::default();
+        let mut ask = Vec::new();
+        let tree = Builder::new(&rules, &mut store, &mut ask);
+        let http = Limits { window: (settings.limits.window / 32).max(16), ..settings.limits };
+        let mut job = Self {
+            deadline: rules.budgets.deadline_ms.map(|d| now.saturating_add(d)),
+            by_source: vec![[0; 3]; rules.asks.len()],
+            queues: [
+                Queue::new(Class::Dns, settings.limits),
+                Queue::new(Class::Http, http),
+                Queue::new(Class::Local, settings.limits),
+            ],
+            rules,
+            store,
+            tree,
+            settings,
+            started: now,
+            retries: BinaryHeap::new(),
+            sent: VecDeque::new(),
+            parts: FxHashMap::default(),
+            questions: 0,
+            duplicates: 0,
+            first_tree: None,
+            done: false,
+        };
+        job.enqueue(&ask, true);
+        job.proceed(now, out);
+        job
+    }
+
+    /// Takes an event in; appends what is to be done.
+    pub fn on_event(&mut self, now: u64, event: Event, out: &mut Vec<Action>) {
+        if self.done {
+            self.duplicates += u64::from(matches!(event, Event::Result { .. }));
+            return;
+        }
+        match event {
+            Event::Result { lookup, more, answer } => self.on_result(now, lookup, more, answer),
+            Event::Tick => self.on_tick(now),
+            Event::Cancel => self.stop(Verdict::Cancelled),
+        }
+        self.proceed(now, out);
+    }
+
+    /// When the next [`Event::Tick`] is wanted.
+    pub fn next_wake(&self) -> Option<u64> {
+        if self.done {
+            return None;
+        }
+        let flush = self.queues.iter().filter_map(Queue::due).min();
+        let retry = self.retries.peek().map(|Reverse((at, _))| *at);
+        let resend = self.sent.front().map(|(at, _)| at + self.settings.redispatch_ms);
+        [flush, retry, resend, self.deadline].into_iter().flatten().min()
+    }
+
+    /// What a task says of a lookup: the ask's index in the plan, and the key.
+    pub fn describe(&self, lookup: LookupId) -> (u8, Observable) {
+        let l = &self.store.lookups[lookup];
+        (l.ask, self.store.names.get(l.key).to_owned())
+    }
+
+    /// The round that a lookup is in: 0 is the first.
+    pub fn round(&self, lookup: LookupId) -> u8 {
+        self.store.lookups.get(lookup).map_or(0, |l| l.rounds)
+    }
+
+    /// The job's rules.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Lookups by where they are, counted anew (I1); linear, for tests and reports.
+    pub fn counts(&self) -> Counts {
+        let mut c = Counts::default();
+        for lookup in self.store.lookups.iter() {
+            c.registered += 1;
+            c.waiting += u64::from(lookup.is(state::WAITING));
+            c.in_flight += u64::from(lookup.is(state::IN_FLIGHT));
+            c.ended += u64::from(lookup.is(state::ENDED));
+        }
+        c
+    }
+
+    /// Where the job stands.
+    pub fn progress(&self, now: u64) -> Progress {
+        let mut sources = BTreeMap::new();
+        let (mut ended, mut in_flight) = (0, 0);
+        for (rule, counts) in self.rules.asks.iter().zip(&self.by_source) {
+            let entry: &mut [u64; 3] = sources.entry(rule.source.name.clone()).or_default();
+            for (sum, n) in entry.iter_mut().zip(counts) {
+                *sum += n;
+            }
+            ended += counts[0];
+            in_flight += counts[2];
+        }
+        let registered = u64::from(self.store.lookups.len());
+        let ended = ended.min(registered);
+        Progress {
+            elapsed_ms: now.saturating_sub(self.started),
+            nodes: u64::from(self.store.names.len()),
+            levels: self.tree.depth(),
+            registered,
+            waiting: registered.saturating_sub(ended + in_flight),
+            in_flight,
+            ended,
+            questions: self.questions,
+            outstanding: self.queues.iter().map(|q| u64::from(q.outstanding())).sum(),
+            sources,
+            first_tree_ms: self.first_tree,
+        }
+    }
+
+    fn enqueue(&mut self, lookups: &[LookupId], demanded: bool) {
+        for id in lookups {
+            let class = self.rules.asks[usize::from(self.store.lookups[*id].ask)].source.class;
+            self.queues[class as usize].push(*id, demanded);
+        }
+    }
+
+    /// The questions of a lookup that are still wanted, bit by index.
+    fn wanted(&self, id: LookupId) -> u32 {
+        let lookup = &self.store.lookups[id];
+        let all = self.rules.asks[usize::from(lookup.ask)].questions;
+        let open = |i: &u8| lookup.verdict(*i).is_none_or(|v| v.is_transient());
+        (0..all).filter(open).fold(0, |mask, i| mask | 1 << i)
+    }
+
+    fn on_result(&mut self, now: u64, id: LookupId, more: bool, answer: Answer) {
+        if !self.store.lookups.get(id).is_some_and(|l| l.is(state::IN_FLIGHT)) {
+            self.duplicates += 1;
+            return;
+        }
+        if more {
+            merge(self.parts.entry(id).or_default(), answer);
+            return;
+        }
+        let answer = match self.parts.remove(&id) {
+            Some(mut whole) => {
+                merge(&mut whole, answer);
+                whole
+            }
+            None => answer,
+        };
+        let wanted = self.wanted(id);
+        let ask = usize::from(self.store.lookups[id].ask);
+        let class = self.rules.asks[ask].source.class;
+        self.queues[class as usize].answered(wanted.count_ones());
+        self.by_source[ask][2] -= 1;
+        self.note_verdicts(id, wanted, &answer);
+        let found = !answer.pairs.is_empty();
+        self.store.absorb(id, answer);
+        if self.first_tree.is_none() && found {
+            self.first_tree = Some(now.saturating_sub(self.started));
+        }
+        if self.ask_again(now, id) {
+            return;
+        }
+        self.end(id);
+        if self.settings.ahead && self.tree.stopped.is_none() {
+            let mut asks = Vec::new();
+            ahead::expand(&self.rules, &mut self.store, &self.tree, id, &mut asks);
+            self.enqueue(&asks, false);
+        }
+    }
+
+    fn note_verdicts(&mut self, id: LookupId, wanted: u32, answer: &Answer) {
+        let lookup = &mut self.store.lookups[id];
+        let mut open = wanted;
+        for q in &answer.questions {
+            if q.index < 32 && wanted & (1 << q.index) != 0 {
+                lookup.set_verdict(q.index, q.verdict);
+                open &= !(1 << q.index);
+            }
+        }
+        // A worker that says nothing of a question has not answered it.
+        (0..32).filter(|i| open & (1 << i) != 0).for_each(|i| lookup.set_verdict(i, Verdict::Malformed));
+        self.questions += u64::from(wanted.count_ones());
+    }
+
+    /// Puts a lookup with transient failures back for a later round, if there is one.
+    fn ask_again(&mut self, now: u64, id: LookupId) -> bool {
+        let lookup = &mut self.store.lookups[id];
+        let transient = lookup.verdicts().any(|(_, v)| v.is_transient());
+        if !transient || lookup.rounds >= self.settings.rounds || self.tree.stopped.is_some() {
+            return false;
+        }
+        let due = now + (self.settings.retry_ms << lookup.rounds);
+        lookup.rounds += 1;
+        lookup.state = lookup.state & !state::IN_FLIGHT | state::WAITING;
+        self.retries.push(Reverse((due, id)));
+        true
+    }
+
+    fn end(&mut self, id: LookupId) {
+        let lookup = &mut self.store.lookups[id];
+        let demanded = lookup.is(state::DEMANDED);
+        lookup.state = lookup.state & state::DEMANDED | state::ENDED;
+        let bad = matches!(lookup.end(), End::Failed | End::Throttled | End::Dead);
+        let counts = &mut self.by_source[usize::from(lookup.ask)];
+        counts[0] += 1;
+        counts[1] += u64::from(bad);
+        if demanded {
+            self.tree.ended();
+        }
+    }
+
+    fn on_tick(&mut self, now: u64) {
+        if self.deadline.is_some_and(|d| now >= d) {
+            self.stop(Verdict::Deadline);
+            return;
+        }
+        while let Some(Reverse((due, id))) = self.retries.peek().copied() {
+            if due > now {
+                break;
+            }
+            self.retries.pop();
+            let demanded = self.store.lookups[id].is(state::DEMANDED);
+            self.enqueue(&[id], demanded);
+        }
+        while self.sent.front().is_some_and(|(at, _)| at + self.settings.redispatch_ms <= now) {
+            let lost = self.sent.pop_front().map(|(_, ids)| ids).unwrap_or_default();
+            for id in lost {
+                if self.store.lookups[id].is(state::IN_FLIGHT) {
+                    self.unsend(id);
+                    self.enqueue(&[id], true);
+                }
+            }
+        }
+    }
+
+    /// Takes a lookup back as if it had not been sent.
+    fn unsend(&mut self, id: LookupId) {
+        let questions = self.wanted(id).count_ones();
+        let lookup = &mut self.store.lookups[id];
+        lookup.state = lookup.state & !state::IN_FLIGHT | state::WAITING;
+        let ask = usize::from(lookup.ask);
+        self.by_source[ask][2] -= 1;
+        self.queues[self.rules.asks[ask].source.class as usize].answered(questions);
+        self.parts.remove(&id);
+    }
+
+    /// Ends whatever has not ended; the tree is closed with what there is.
+    fn stop(&mut self, verdict: Verdict) {
+        if self.tree.stopped.is_some() {
+            return;
+        }
+        self.tree.stopped = Some(verdict);
+        for id in 0..self.store.lookups.len() {
+            let lookup = self.store.lookups[id];
+            if lookup.is(state::ENDED) {
+                continue;
+            }
+            if lookup.is(state::IN_FLIGHT) {
+                self.by_source[usize::from(lookup.ask)][2] -= 1;
+            }
+            let all = self.rules.asks[usize::from(lookup.ask)].questions;
+            // A verdict that an earlier round brought stands: it is what is known.
+            for q in (0..all).filter(|q| lookup.verdict(*q).is_none()) {
+                self.store.lookups[id].set_verdict(q, verdict);
+            }
+            self.end(id);
+        }
+        self.queues.iter_mut().for_each(Queue::clear);
+        self.retries.clear();
+        self.sent.clear();
+        self.parts.clear();
+    }
+
+    /// Closes levels, sends what the window has room for, and says when the job is done.
+    fn proceed(&mut self, now: u64, out: &mut Vec<Action>) {
+        let mut asks = Vec::new();
+        self.tree.advance(&self.rules, &mut self.store, &mut asks);
+        self.enqueue(&asks, true);
+        if self.tree.is_done() {
+            self.done = true;
+            out.push(Action::Done);
+            return;
+        }
+        for at in 0..self.queues.len() {
+            self.send(now, at, out);
+        }
+    }
+
+    fn send(&mut self, now: u64, at: usize, out: &mut Vec<Action>) {
+        while let Some(id) = self.queues[at].pop() {
+            let lookup = self.store.lookups[id];
+            if !lookup.is(state::WAITING) {
+                continue; // It was queued twice: asked ahead, and then demanded.
+            }
+            let wanted = self.wanted(id);
+            let entry = &mut self.store.lookups[id];
+            entry.state = entry.state & !state::WAITING | state::IN_FLIGHT;
+            self.by_source[usize::from(lookup.ask)][2] += 1;
+            let full = self.queues[at].pack(now, id, wanted);
+            self.dispatch(now, full, out);
+        }
+        let due = self.queues[at].flush_due(now);
+        self.dispatch(now, due, out);
+    }
+
+    fn dispatch(&mut self, now: u64, batch: Option<Batch>, out: &mut Vec<Action>) {
+        if let Some(batch) = batch {
+            self.sent.push_back((now, batch.lookups.iter().map(|(id, _)| *id).collect()));
+            out.push(Action::Ask(batch));
+        }
+    }
+
+    /// Lookups that were asked ahead and that the tree did not demand.
+    pub fn unused(&self) -> u64 {
+        self.store.lookups.iter().filter(|l| !l.is(state::DEMANDED)).count() as u64
+    }
+
+    /// Octets that the job's structures hold.
+    pub fn heap_bytes(&self) -> usize {
+        self.store.heap_bytes() + self.tree.heap_bytes()
+    }
+}
+
+fn merge(whole: &mut Answer, part: Answer) {
+    whole.questions.extend(part.questions);
+    whole.pairs.extend(part.pairs);
+    whole.facts.extend(part.facts);
+    whole.totals.extend(part.totals);
+}

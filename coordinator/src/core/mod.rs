@@ -1,0 +1,10 @@
+//! The core without I/O: what a job knows, and what is to be done next.
+//!
+//! Architecture invariant: nothing in here knows tokio, a socket, a clock or randomness.
+
+mod ahead;
+pub mod chunk;
+pub mod intern;
+pub mod job;
+pub mod queue;
+pub mod store;

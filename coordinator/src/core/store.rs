@@ -1,0 +1,314 @@
+//! What a job knows: observables, lookups, and the pairs, facts and totals they brought.
+//!
+//! Compact by design: flat arrays, `u32` links, no allocation per item.
+
+use kudzu_shared::fact::{FactName, FactValue};
+use kudzu_shared::marking::Tlp;
+use kudzu_shared::observable::ObservableRef;
+use kudzu_shared::outcome::{Answer, End, Verdict};
+use kudzu_shared::pair::{Pair, Relation};
+use kudzu_shared::time::UnixSeconds;
+use rustc_hash::FxHashMap;
+
+use super::chunk::ChunkVec;
+use super::intern::{Interner, ObsId};
+
+/// "None" in every link.
+pub const NIL: u32 = u32::MAX;
+/// A depth that no node has.
+pub const NO_DEPTH: u8 = u8::MAX;
+/// Questions that one lookup can have.
+pub const MAX_QUESTIONS: usize = 12;
+
+/// A lookup's number within its job.
+pub type LookupId = u32;
+
+/// What is known of one observable.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// First of its pairs (a list through [`Edge::next`]).
+    pub first_edge: u32,
+    /// First of its lookups (a list through [`Lookup::next`]).
+    pub first_lookup: LookupId,
+    /// Its number in the tree, in canonical order.
+    pub rank: u32,
+    /// Its canonical parent in the tree.
+    pub parent: ObsId,
+    /// Nodes of closed levels that have a pair to it.
+    pub in_degree: u32,
+    /// Depth in the tree.
+    pub depth: u8,
+    /// Depth at which it was asked ahead of the tree.
+    pub ahead: u8,
+    /// Why its canonical parent leads to it.
+    pub relation: u8,
+    /// See the `flag` module.
+    pub flags: u8,
+}
+
+/// Bits of [`Entry::flags`].
+pub mod flag {
+    /// Some tree edge says it is a name server or primary server.
+    pub const NAME_SERVER: u8 = 2;
+    /// Some tree edge says it is a mail host.
+    pub const MAIL_HOST: u8 = 4;
+    /// It is suppressed: its lookups are not asked.
+    pub const SUPPRESSED: u8 = 8;
+    /// It is a wildcard probe, and never a node.
+    pub const PROBE: u8 = 16;
+}
+
+/// One pair, in the list of its key.
+#[derive(Debug, Clone, Copy)]
+pub struct Edge {
+    /// The value.
+    pub value: ObsId,
+    /// Next pair of the same key.
+    pub next: u32,
+    /// The lookup that brought it.
+    pub lookup: LookupId,
+    /// Index into the times, or [`NIL`].
+    pub times: u32,
+    /// Relation by number.
+    pub relation: u8,
+    /// Marking by number; [`PERSONAL`] is set where the value names a person.
+    pub marking: u8,
+}
+
+/// The bit of [`Edge::marking`] that says: the value names a person.
+pub const PERSONAL: u8 = 0x80;
+
+/// A lookup: `(ask of the plan, key)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Lookup {
+    /// What is looked up.
+    pub key: ObsId,
+    /// Next lookup of the same key.
+    pub next: LookupId,
+    /// Verdict by question: five bits each, zero while there is none.
+    pub verdicts: u64,
+    /// Which ask of the plan.
+    pub ask: u8,
+    /// Rounds asked so far.
+    pub rounds: u8,
+    /// See the `state` module.
+    pub state: u8,
+}
+
+/// Bits of [`Lookup::state`].
+pub mod state {
+    /// The tree demands it.
+    pub const DEMANDED: u8 = 1;
+    /// It is in a queue of the coordinator, or waits for a later round.
+    pub const WAITING: u8 = 2;
+    /// It was sent, and no outcome came yet.
+    pub const IN_FLIGHT: u8 = 4;
+    /// It has ended.
+    pub const ENDED: u8 = 8;
+}
+
+impl Lookup {
+    /// The verdict on a question.
+    pub fn verdict(&self, index: u8) -> Option<Verdict> {
+        let n = (self.verdicts >> (5 * u32::from(index))) & 31;
+        Verdict::ALL.get((n as usize).checked_sub(1)?).copied()
+    }
+
+    /// Notes the verdict on a question; a later round replaces an earlier one.
+    pub fn set_verdict(&mut self, index: u8, verdict: Verdict) {
+        if usize::from(index) >= MAX_QUESTIONS {
+            return;
+        }
+        let code = Verdict::ALL.iter().position(|v| *v == verdict).map_or(0, |p| p as u64 + 1);
+        let shift = 5 * u32::from(index);
+        self.verdicts = (self.verdicts & !(31 << shift)) | (code << shift);
+    }
+
+    /// The verdicts there are, by question.
+    pub fn verdicts(&self) -> impl Iterator<Item = (u8, Verdict)> + '_ {
+        (0..MAX_QUESTIONS as u8).filter_map(|i| self.verdict(i).map(|v| (i, v)))
+    }
+
+    /// What it ended with.
+    pub fn end(&self) -> End {
+        End::of(self.verdicts().map(|(_, v)| v))
+    }
+
+    /// Whether a state bit is set.
+    pub fn is(&self, bit: u8) -> bool {
+        self.state & bit != 0
+    }
+}
+
+/// One fact, in the list of its subject.
+#[derive(Debug, Clone)]
+pub struct StoredFact {
+    /// The lookup that brought it.
+    pub lookup: LookupId,
+    /// What is said.
+    pub name: FactName,
+    /// The value.
+    pub value: FactValue,
+    /// Whether it names a person.
+    pub personal: bool,
+}
+
+/// What a job knows.
+#[derive(Debug, Default)]
+pub struct Store {
+    /// The observables.
+    pub names: Interner,
+    /// What is known of each.
+    pub entries: ChunkVec<Entry>,
+    /// The pairs.
+    pub edges: ChunkVec<Edge>,
+    /// The lookups.
+    pub lookups: ChunkVec<Lookup>,
+    /// First and last seen of the edges that have them; `i64::MIN` for none.
+    times: ChunkVec<(UnixSeconds, UnixSeconds)>,
+    /// Facts by subject.
+    pub facts: FxHashMap<ObsId, Vec<StoredFact>>,
+    /// True totals by key and relation, with the lookup that brought them.
+    pub totals: FxHashMap<(ObsId, u8), Vec<(LookupId, u64)>>,
+    /// Values that were too long to intern.
+    pub oversized: u64,
+}
+
+impl Store {
+    /// Interns an observable; `None` where it is too long to be a key.
+    pub fn intern(&mut self, item: ObservableRef<'_>) -> Option<ObsId> {
+        let Some((id, new)) = self.names.intern(item) else {
+            self.oversized += 1;
+            return None;
+        };
+        if new {
+            self.entries.push(Entry {
+                first_edge: NIL,
+                first_lookup: NIL,
+                rank: NIL,
+                parent: NIL,
+                in_degree: 0,
+                depth: NO_DEPTH,
+                ahead: NO_DEPTH,
+                relation: 0,
+                flags: 0,
+            });
+        }
+        Some(id)
+    }
+
+    /// The lookup of an ask at a key, if it is registered.
+    pub fn lookup_of(&self, key: ObsId, ask: u8) -> Option<LookupId> {
+        self.lookups_of(key).find(|id| self.lookups[*id].ask == ask)
+    }
+
+    /// The registered lookups of a key.
+    pub fn lookups_of(&self, key: ObsId) -> impl Iterator<Item = LookupId> + '_ {
+        let mut at = self.entries[key].first_lookup;
+        std::iter::from_fn(move || {
+            let id = (at != NIL).then_some(at)?;
+            at = self.lookups[id].next;
+            Some(id)
+        })
+    }
+
+    /// Registers a lookup. The caller has seen that there is none.
+    pub fn register(&mut self, key: ObsId, ask: u8) -> LookupId {
+        let next = self.entries[key].first_lookup;
+        let id = self.lookups.push(Lookup { key, next, verdicts: 0, ask, rounds: 0, state: 0 });
+        self.entries[key].first_lookup = id;
+        id
+    }
+
+    /// The pairs of a key, newest first, whatever lookup brought them.
+    pub fn edges_of(&self, key: ObsId) -> impl Iterator<Item = &Edge> {
+        let mut at = self.entries[key].first_edge;
+        std::iter::from_fn(move || {
+            let edge = self.edges.get((at != NIL).then_some(at)?)?;
+            at = edge.next;
+            Some(edge)
+        })
+    }
+
+    /// First and last seen of a pair, as the source reports them.
+    pub fn seen(&self, edge: &Edge) -> (Option<UnixSeconds>, Option<UnixSeconds>) {
+        match self.times.get(edge.times) {
+            Some(&(first, last)) => {
+                ((first != i64::MIN).then_some(first), (last != i64::MIN).then_some(last))
+            }
+            None => (None, None),
+        }
+    }
+
+    /// Takes in what a lookup brought: its pairs, facts and totals. Verdicts are the caller's.
+    pub fn absorb(&mut self, lookup: LookupId, answer: Answer) {
+        for pair in &answer.pairs {
+            self.add_pair(lookup, pair);
+        }
+        for fact in answer.facts {
+            let Some(subject) = self.intern(fact.subject.as_ref()) else { continue };
+            let stored =
+                StoredFact { lookup, name: fact.name, value: fact.value, personal: fact.personal };
+            self.facts.entry(subject).or_default().push(stored);
+        }
+        for total in answer.totals {
+            if let Some(key) = self.intern(total.key.as_ref()) {
+                self.totals.entry((key, total.relation as u8)).or_default().push((lookup, total.total));
+            }
+        }
+    }
+
+    fn add_pair(&mut self, lookup: LookupId, pair: &Pair) {
+        let (Some(key), Some(value)) =
+            (self.intern(pair.key.as_ref()), self.intern(pair.value.as_ref()))
+        else {
+            return;
+        };
+        if key == value {
+            return; // A thing related to itself says nothing.
+        }
+        let times = match (pair.first_seen, pair.last_seen) {
+            (None, None) => NIL,
+            (first, last) => self.times.push((first.unwrap_or(i64::MIN), last.unwrap_or(i64::MIN))),
+        };
+        let next = self.entries[key].first_edge;
+        let personal = if pair.personal { PERSONAL } else { 0 };
+        let (relation, marking) = (pair.relation as u8, pair.marking as u8 | personal);
+        let at = self.edges.push(Edge { value, next, lookup, times, relation, marking });
+        self.entries[key].first_edge = at;
+    }
+
+    /// The true total that demanded lookups report for a key's relation.
+    pub fn total(&self, key: ObsId, relation: u8, counts: impl Fn(LookupId) -> bool) -> Option<u64> {
+        let reported = self.totals.get(&(key, relation))?;
+        reported.iter().filter(|(lookup, _)| counts(*lookup)).map(|(_, total)| *total).max()
+    }
+
+    /// Octets held.
+    pub fn heap_bytes(&self) -> usize {
+        let text = |v: &FactValue| if let FactValue::Text(t) = v { t.capacity() } else { 0 };
+        let facts: usize = self
+            .facts
+            .values()
+            .map(|l| l.capacity() * size_of::<StoredFact>() + l.iter().map(|f| text(&f.value)).sum::<usize>())
+            .sum();
+        self.names.heap_bytes()
+            + self.entries.heap_bytes()
+            + self.edges.heap_bytes()
+            + self.lookups.heap_bytes()
+            + self.times.heap_bytes()
+            + facts
+            + self.facts.capacity() * size_of::<(ObsId, Vec<StoredFact>)>()
+            + self.totals.capacity() * 48
+    }
+}
+
+/// The relation by number; stored ones are always known.
+pub fn relation(n: u8) -> Relation {
+    Relation::from_u8(n).unwrap_or(Relation::RelatedTo)
+}
+
+/// The marking by number; stored ones are always known.
+pub fn marking(n: u8) -> Tlp {
+    Tlp::from_u8(n & !PERSONAL).unwrap_or(Tlp::Red)
+}

@@ -1,0 +1,13 @@
+//! The coordinator: from a job to its tree and its ranked candidates.
+//!
+//! [`core`] is a state machine without I/O, [`tree`] is `T(job, outcomes)`, [`rank`] ranks,
+//! and [`run`] is the loop around them.
+
+pub mod core;
+pub mod model;
+pub mod plan;
+pub mod rank;
+pub mod run;
+pub mod tree;
+
+pub use run::{Coordinator, Handle, Job, StartOptions, SubmitError};

@@ -1,0 +1,235 @@
+//! Belief: how likely it is that a domain is of the same hand as the seeds.
+//!
+//! From domain to domain it flows along what both use: the product of the ties on the
+//! most reliable way from a seed. Ties of several independent groups between the same two
+//! domains add up (noisy or). How much a shared asset ties is a matter of how many others
+//! use it at the time, or of how many of these are believed already, whichever is more:
+//! a crowded address says nothing, one whose users are nearly all suspect says much.
+
+use std::collections::BinaryHeap;
+
+use super::graph::{Asset, Channel, GROUPS, Graph};
+use super::interval::{Span, Spans};
+
+/// Ways weaker than this are not followed.
+const FLOOR: f64 = 0.02;
+/// Passes: the first knows rarity alone, later ones also who else uses an asset.
+const PASSES: usize = 3;
+/// Registered within this many days of each other: waves of one campaign.
+const WAVE_DAYS: f64 = 420.0;
+
+/// A tie between a believed domain and another, through one asset.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tie {
+    /// Who is believed; `None` for the seed asset itself.
+    pub from: Option<usize>,
+    /// What both use.
+    pub asset: usize,
+    /// What it adds: the belief in `from` times the strength of the tie.
+    pub strength: f64,
+}
+
+/// The beliefs of a graph.
+#[derive(Debug)]
+pub struct Beliefs {
+    belief: Vec<f64>,
+    /// The strongest tie of each group, by domain.
+    ties: Vec<[Option<Tie>; GROUPS]>,
+    /// By which tie the most reliable way leads here.
+    via: Vec<Option<Tie>>,
+}
+
+#[derive(Debug, PartialEq, PartialOrd)]
+struct Belief(f64);
+
+impl Eq for Belief {}
+
+impl Ord for Belief {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Beliefs {
+    /// Computes them.
+    pub fn of(graph: &Graph) -> Self {
+        let mut suspects = vec![0.0; graph.domains.len()];
+        let mut beliefs = Self::pass(graph, &suspects);
+        for _ in 1..PASSES {
+            for (d, s) in suspects.iter_mut().enumerate() {
+                *s = beliefs.score(d);
+            }
+            beliefs = Self::pass(graph, &suspects);
+        }
+        beliefs
+    }
+
+    /// One pass over the graph, strongest ways first.
+    fn pass(graph: &Graph, suspects: &[f64]) -> Self {
+        let n = graph.domains.len();
+        let mut b = Self { belief: vec![0.0; n], ties: vec![[None; GROUPS]; n], via: vec![None; n] };
+        let mut heap = BinaryHeap::new();
+        for (d, domain) in graph.domains.iter().enumerate() {
+            if domain.seed {
+                b.belief[d] = 1.0;
+                heap.push((Belief(1.0), d));
+            }
+        }
+        for (at, asset) in graph.assets.iter().enumerate().filter(|(_, a)| a.seed) {
+            let now = Spans::one(Span { first: graph.now, last: graph.now });
+            for (d, spans) in &asset.users {
+                let strength = weight(asset.channel)
+                    * closeness(asset, spans, *d, suspects)
+                    * spans.together(&now);
+                b.relax(*d, Tie { from: None, asset: at, strength }, &mut heap, strength);
+            }
+        }
+        let mut settled = vec![false; n];
+        while let Some((Belief(value), d)) = heap.pop() {
+            if value < FLOOR {
+                break;
+            }
+            if !std::mem::replace(&mut settled[d], true) {
+                b.spread(graph, suspects, d, value, &mut heap);
+            }
+        }
+        b
+    }
+
+    /// Carries the belief in one domain to those it shares assets with.
+    fn spread(&mut self, graph: &Graph, suspects: &[f64], d: usize, value: f64, heap: &mut BinaryHeap<(Belief, usize)>) {
+        let mut reached: Vec<(usize, [f64; GROUPS], Tie)> = Vec::new();
+        let mut place = rustc_hash::FxHashMap::<usize, usize>::default();
+        for at in &graph.domains[d].assets {
+            let asset = &graph.assets[*at];
+            if asset.total > 150 {
+                continue;
+            }
+            let Some((_, own)) = asset.users.iter().find(|(u, _)| *u == d) else { continue };
+            for (c, spans) in asset.users.iter().filter(|(u, _)| *u != d) {
+                let together = own.together(spans);
+                let close = closeness(asset, spans, *c, suspects);
+                let strength = weight(asset.channel) * close * together * wave(graph, d, *c);
+                if strength < FLOOR {
+                    continue;
+                }
+                let tie = Tie { from: Some(d), asset: *at, strength: value * strength };
+                let slot = *place.entry(*c).or_insert_with(|| {
+                    reached.push((*c, [0.0; GROUPS], tie));
+                    reached.len() - 1
+                });
+                let (_, groups, best) = &mut reached[slot];
+                let group = &mut groups[asset.channel.group()];
+                *group = group.max(strength);
+                if tie.strength > best.strength {
+                    *best = tie;
+                }
+                self.keep(*c, tie, asset.channel.group());
+            }
+        }
+        for (c, groups, best) in reached {
+            let together = 1.0 - groups.iter().map(|s| 1.0 - s).product::<f64>();
+            self.settle(c, best, value * together, heap);
+        }
+    }
+
+    fn relax(&mut self, c: usize, tie: Tie, heap: &mut BinaryHeap<(Belief, usize)>, value: f64) {
+        self.keep(c, tie, Channel::Address.group());
+        self.settle(c, tie, value, heap);
+    }
+
+    fn settle(&mut self, c: usize, tie: Tie, value: f64, heap: &mut BinaryHeap<(Belief, usize)>) {
+        if value > self.belief[c] {
+            self.belief[c] = value;
+            self.via[c] = Some(tie);
+            heap.push((Belief(value), c));
+        }
+    }
+
+    fn keep(&mut self, c: usize, tie: Tie, group: usize) {
+        let best = &mut self.ties[c][group];
+        if best.is_none_or(|b| tie.strength > b.strength) {
+            *best = Some(tie);
+        }
+    }
+
+    /// The score of a domain: its most reliable way, or what its independent ties add up to.
+    pub fn score(&self, d: usize) -> f64 {
+        let apart = 1.0 - self.ties[d].iter().flatten().map(|t| 1.0 - 0.9 * t.strength).product::<f64>();
+        self.belief[d].max(apart).min(1.0)
+    }
+
+    /// The strongest tie of each group, strongest first.
+    pub fn ties(&self, d: usize) -> Vec<Tie> {
+        let mut ties: Vec<Tie> = self.ties[d].iter().flatten().copied().collect();
+        ties.sort_by(|a, b| b.strength.total_cmp(&a.strength));
+        ties
+    }
+
+    /// The tie on the most reliable way to a domain.
+    pub fn via(&self, d: usize) -> Option<Tie> {
+        self.via[d]
+    }
+
+    /// Whether the graph holds a group that looks like one hand: many young domains, tied
+    /// strongly and in several ways. A company's handful of names does not.
+    pub fn one_hand(&self, graph: &Graph) -> bool {
+        const ENOUGH: usize = 12;
+        const YOUNG: i64 = 2 * 365 * 86_400;
+        let young = |d: &usize| {
+            graph.domains[*d].registered.is_some_and(|r| graph.now.saturating_sub(r) < YOUNG)
+        };
+        let strong = (0..graph.domains.len()).filter(|d| self.score(*d) >= 0.5 && young(d));
+        strong.count() >= ENOUGH
+    }
+}
+
+/// How much a kind of tie says at best.
+const fn weight(channel: Channel) -> f64 {
+    match channel {
+        Channel::Registrant | Channel::Certificate => 0.95,
+        Channel::Address | Channel::NameServerPair | Channel::Related => 0.9,
+        Channel::NameServer | Channel::MailHost => 0.88,
+        Channel::Alias | Channel::Mailbox => 0.8,
+        Channel::SpfAddress => 0.7,
+        Channel::Burst => 0.25,
+    }
+}
+
+/// How much using an asset says about one user, 0 to 1: how few others use it at the same
+/// time, or how many of these are suspect.
+fn closeness(asset: &Asset, spans: &Spans, user: usize, suspects: &[f64]) -> f64 {
+    let (mut others, mut suspect) = (0.0, 0.0);
+    for (d, other) in asset.users.iter().filter(|(d, _)| *d != user) {
+        let together = spans.together(other);
+        others += together;
+        suspect += together * suspects[*d];
+    }
+    // Users that sources count and the tree does not hold may have been there at any time.
+    let unknown = asset.total.saturating_sub(asset.users.len() as u64) as f64;
+    let crowd = others + unknown;
+    let rare = 1.0 / (1.0 + (crowd / scale(asset.channel)).powi(3));
+    let share = if crowd > 0.0 { suspect / crowd } else { 0.0 };
+    rare.max(share)
+}
+
+/// The number of other users at which a tie is worth half.
+const fn scale(channel: Channel) -> f64 {
+    match channel {
+        Channel::Registrant | Channel::Mailbox | Channel::Related => 20.0,
+        Channel::Certificate => 10.0,
+        Channel::Burst => 6.0,
+        _ => 14.0,
+    }
+}
+
+/// Domains that were registered far apart are less likely one campaign's.
+fn wave(graph: &Graph, a: usize, b: usize) -> f64 {
+    match (graph.domains[a].registered, graph.domains[b].registered) {
+        (Some(x), Some(y)) => {
+            let days = (x - y).unsigned_abs() as f64 / 86_400.0;
+            0.5 + 0.5 * (-(days / WAVE_DAYS).powi(2)).exp()
+        }
+        _ => 1.0,
+    }
+}

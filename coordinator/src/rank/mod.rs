@@ -1,0 +1,119 @@
+//! Ranking: from which domains and addresses the next attack may come, and why.
+//!
+//! Domains are tied by the infrastructure they share: what few others use, at the same
+//! time, weighs; what many use does not. Belief flows from the seeds along the strongest
+//! ties (`belief.rs`), independent kinds of tie add up, and each score carries the ties
+//! that made it (`explain.rs`). Nothing looks at the text of a name, so that renaming
+//! every item leaves the scores as they are.
+
+mod belief;
+mod describe;
+mod explain;
+mod graph;
+mod interval;
+
+use serde::Serialize;
+
+use crate::tree::Tree;
+use belief::Beliefs;
+use graph::Graph;
+
+/// Candidates that are kept at most, of domains and of addresses each.
+const KEPT: usize = 1_000;
+/// Scores below this are not worth a line.
+const FLOOR: f64 = 0.02;
+
+/// A domain or address ranked as next attack source.
+#[derive(Debug, Clone, Serialize)]
+pub struct Candidate {
+    /// 1 is the best; domains and addresses are ranked apart, domains come first.
+    pub rank: usize,
+    /// Its text.
+    pub value: String,
+    /// `domain-name`, `ipv4-addr` or `ipv6-addr`.
+    pub kind: &'static str,
+    /// 0 to 1; comparable within one result only.
+    pub score: f64,
+    /// How sure that is.
+    pub band: Band,
+    /// Whether one kind of tie alone makes the score.
+    pub single_tie: bool,
+    /// The ties, strongest first.
+    pub reasons: Vec<Reason>,
+    /// When it was registered (RFC 3339), where a registration says so.
+    pub registered: Option<String>,
+    /// Whether its name resolves now; `None` where it was not asked.
+    pub resolves: Option<bool>,
+    /// Whether a list or its name servers say that it is parked.
+    pub parked: bool,
+    /// Whether a list says that it points to a sinkhole.
+    pub sinkholed: bool,
+    /// Where it lives, newest first.
+    pub addresses: Vec<String>,
+    /// Who announces these.
+    pub autonomous_systems: Vec<String>,
+}
+
+/// How sure a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Band {
+    /// Several independent ties, within a group that looks like one hand.
+    Likely,
+    /// A strong tie, or several weak ones.
+    Possible,
+    /// Something is there.
+    Weak,
+}
+
+/// Why a candidate is one: a tie to something believed already.
+#[derive(Debug, Clone, Serialize)]
+pub struct Reason {
+    /// Kind of tie: `address`, `name-server`, `registrant`, `certificate`, `mail-host`, ...
+    pub channel: &'static str,
+    /// What it adds, 0 to 1.
+    pub strength: f64,
+    /// In words.
+    pub text: String,
+    /// From a seed to the candidate, thing by thing.
+    pub path: Vec<Step>,
+}
+
+/// One step of a path.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// What stands here.
+    pub value: String,
+    /// How the last step leads here; absent for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub via: Option<&'static str>,
+}
+
+/// Ranks the domains and addresses of a tree: domains first, best first, then addresses.
+pub fn rank(tree: &Tree) -> Vec<Candidate> {
+    let graph = Graph::of(tree);
+    let beliefs = Beliefs::of(&graph);
+    let mut domains: Vec<(usize, f64)> = (0..graph.domains.len())
+        .filter(|d| !graph.domains[*d].seed && !graph.domains[*d].barred)
+        .map(|d| (d, round(beliefs.score(d))))
+        .filter(|(_, score)| *score >= FLOOR)
+        .collect();
+    // Scores never depend on names; only the order among equal ones does.
+    domains.sort_unstable_by(|a, b| {
+        b.1.total_cmp(&a.1).then_with(|| graph.domains[a.0].name.cmp(&graph.domains[b.0].name))
+    });
+    domains.truncate(KEPT);
+    let hand = beliefs.one_hand(&graph);
+    let mut out: Vec<Candidate> = domains
+        .iter()
+        .enumerate()
+        .map(|(at, (d, score))| describe::domain(tree, &graph, &beliefs, *d, *score, at + 1, hand))
+        .collect();
+    out.extend(describe::addresses(tree, &graph, &beliefs, KEPT, FLOOR));
+    out
+}
+
+/// To six places: what lies beyond is the order of additions.
+fn round(score: f64) -> f64 {
+    (score * 1e6).round() / 1e6
+}

@@ -1,0 +1,243 @@
+//! The run loop around the state machine: queues, cache, clock and archive.
+
+mod archive;
+mod dispatch;
+mod runner;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kudzu_shared::archive::Archive;
+use kudzu_shared::broker::{self, Broker, Consumer, Durability};
+use kudzu_shared::cache::Cache;
+use kudzu_shared::config;
+use kudzu_shared::job::{Budgets, JobId, JobSpec};
+use kudzu_shared::packs::Packs;
+use kudzu_shared::source::{Class, SourceInfo};
+use kudzu_shared::task::{self, Shutdown, Task};
+use kudzu_shared::time::Clock;
+use kudzu_shared::wire::Results;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::core::job::Settings;
+use crate::core::queue::Limits;
+use crate::model::{EvidenceRow, JobResult, Progress};
+use crate::plan::{Plan, PlanError};
+use crate::tree::rules::Rules;
+
+/// Deliveries of results that are unsettled at a time.
+const PREFETCH: u16 = 256;
+/// Results that may wait for one job.
+const INBOX: usize = 256;
+
+/// The queue that tasks of a class travel on.
+pub const fn task_queue(class: Class) -> &'static str {
+    match class {
+        Class::Dns => "kudzu.tasks.dns",
+        Class::Http => "kudzu.tasks.http",
+        Class::Local => "kudzu.tasks.local",
+    }
+}
+
+/// What a coordinator stands on.
+pub struct StartOptions {
+    /// Window, packing, rounds.
+    pub config: config::Coordinator,
+    /// Carries tasks and results.
+    pub broker: Arc<dyn Broker>,
+    /// Asked first.
+    pub cache: Arc<dyn Cache>,
+    /// Keeps job records.
+    pub archive: Arc<dyn Archive>,
+    /// The sources there are.
+    pub catalogue: Vec<SourceInfo>,
+    /// Suppression lists.
+    pub packs: Arc<Packs>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a coordinator cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("start the coordinator: declare and consume its queues")]
+pub struct StartError(#[from] broker::Error);
+
+/// Why a job is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum SubmitError {
+    /// The plan asks what no source answers.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Nothing to start from.
+    #[error("a job needs at least one seed")]
+    NoSeeds,
+    /// There is a job of this id.
+    #[error("job {0} exists already")]
+    Exists(JobId),
+    /// The record cannot be written, and without it the job would not be durable.
+    #[error("write the record of job {0}")]
+    Record(JobId, #[source] kudzu_shared::archive::Error),
+}
+
+/// A job that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the coordinator ended before the job")]
+pub struct Lost;
+
+/// Runs jobs. Cheap to clone; the coordinator ends with its [`Shutdown`].
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+/// The coordinator's entry point.
+#[derive(Debug)]
+pub struct Coordinator;
+
+struct Inner {
+    options: StartOptions,
+    reply_to: String,
+    inboxes: Inboxes,
+    shutdown: Shutdown,
+    _router: Task<()>,
+}
+
+type Inboxes = Arc<Mutex<HashMap<JobId, mpsc::Sender<Results>>>>;
+
+/// A running job. Dropped, it is cancelled.
+#[derive(Debug)]
+pub struct Job {
+    id: JobId,
+    progress: watch::Receiver<Progress>,
+    cancel: CancellationToken,
+    result: oneshot::Receiver<JobResult>,
+    _task: Task<()>,
+}
+
+impl Coordinator {
+    /// Declares the queues and starts to take results.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn start(options: StartOptions, shutdown: Shutdown) -> Result<Handle, StartError> {
+        for class in [Class::Dns, Class::Http, Class::Local] {
+            options.broker.declare(task_queue(class), Durability::Durable).await?;
+        }
+        let reply_to = format!("kudzu.results.{}", uuid::Uuid::now_v7());
+        options.broker.declare(&reply_to, Durability::Exclusive).await?;
+        let consumer = options.broker.consume(&reply_to, PREFETCH).await?;
+        let inboxes = Inboxes::default();
+        let router = task::spawn("results", route(consumer, Arc::clone(&inboxes)));
+        Ok(Handle(Arc::new(Inner { options, reply_to, inboxes, shutdown, _router: router })))
+    }
+}
+
+/// Hands results to their jobs. What no job here waits for is dropped: its epoch is over.
+async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
+    while let Some(delivery) = consumer.next().await {
+        match Results::decode(&delivery.body) {
+            Ok(results) => {
+                let inbox = inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&results.job).cloned();
+                if let Some(inbox) = inbox {
+                    // A job that ended meanwhile has closed its inbox.
+                    let _ = inbox.send(results).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "results that cannot be read are dropped"),
+        }
+        delivery.settle.ack();
+    }
+}
+
+impl Handle {
+    /// Takes a job: writes its record, then runs it. `evidence` gets a row for each accepted
+    /// result; while it is full, the job waits. Not cancel safe: a cancelled submit may
+    /// leave a record without a job.
+    ///
+    /// # Errors
+    /// When the plan does not fit the sources, there are no seeds, or the record cannot be
+    /// written.
+    pub async fn submit(
+        &self,
+        spec: JobSpec,
+        plan: Plan,
+        budgets: Budgets,
+        evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
+    ) -> Result<Job, SubmitError> {
+        let options = &self.0.options;
+        plan.check(&options.catalogue)?;
+        if spec.seeds.is_empty() {
+            return Err(SubmitError::NoSeeds);
+        }
+        archive::record(options.archive.as_ref(), &spec, &plan, &budgets).await?;
+        let id = spec.id;
+        let rules = Rules::new(spec, plan, budgets, &options.catalogue, Arc::clone(&options.packs));
+        let (inbox_tx, inbox) = mpsc::channel(INBOX);
+        self.0.inboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, inbox_tx.clone());
+        let (progress_tx, progress) = watch::channel(Progress::default());
+        let (result_tx, result) = oneshot::channel();
+        let cancel = CancellationToken::new();
+        let runner = runner::Runner {
+            inner: Arc::clone(&self.0),
+            id,
+            inbox,
+            inbox_tx,
+            progress: progress_tx,
+            cancel: cancel.clone(),
+            evidence,
+        };
+        let task = task::spawn("job", async move {
+            if let Some(result) = runner.run(rules).await {
+                let _ = result_tx.send(result); // Nobody waits for a dropped job.
+            }
+        });
+        Ok(Job { id, progress, cancel, result, _task: task })
+    }
+}
+
+impl Inner {
+    fn settings(&self) -> Settings {
+        let c = &self.options.config;
+        Settings {
+            limits: Limits { window: c.window, task_questions: c.task_questions, task_delay_ms: c.task_delay_ms },
+            rounds: u8::try_from(c.rounds).unwrap_or(u8::MAX),
+            redispatch_ms: c.redispatch_ms,
+            ..Settings::default()
+        }
+    }
+}
+
+impl Job {
+    /// Its id.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// Where it stands; changes a few times a second.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Asks for no more; the result is what there is. At once, and harmless when repeated.
+    pub fn cancel(&self) {
+        self.cancel.cancel();
+    }
+
+    /// A way to cancel it from elsewhere.
+    pub fn canceller(&self) -> CancellationToken {
+        self.cancel.clone()
+    }
+
+    /// Waits for the result. Not cancel safe: dropped, it cancels the job.
+    ///
+    /// # Errors
+    /// When the coordinator ended first.
+    pub async fn finish(mut self) -> Result<JobResult, Lost> {
+        (&mut self.result).await.map_err(|_| Lost)
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+    }
+}

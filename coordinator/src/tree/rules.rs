@@ -1,0 +1,150 @@
+//! The rules of one job: what its plan, policy and lists say of a node.
+
+use std::sync::Arc;
+
+use kudzu_shared::job::{Budgets, JobSpec, Policy};
+use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
+use kudzu_shared::outcome::Verdict;
+use kudzu_shared::packs::{ListClass, Packs};
+use kudzu_shared::pair::Relation;
+use kudzu_shared::source::{Class, SourceInfo};
+
+use crate::core::store::flag;
+use crate::plan::{Plan, PlanAsk, When};
+
+/// What a job's tree depends on, besides outcomes.
+#[derive(Debug)]
+pub struct Rules {
+    /// The job.
+    pub spec: JobSpec,
+    /// Its plan.
+    pub plan: Plan,
+    /// Its limits: the plan's, or the job's own.
+    pub budgets: Budgets,
+    /// The plan's asks with what their sources declare.
+    pub asks: Vec<Rule>,
+    /// Suppression lists.
+    pub packs: Arc<Packs>,
+}
+
+/// One ask of the plan, resolved.
+#[derive(Debug)]
+pub struct Rule {
+    /// The plan's words.
+    pub ask: PlanAsk,
+    /// The source's.
+    pub source: SourceInfo,
+    /// Questions of one lookup.
+    pub questions: u8,
+    /// Why it is never asked in this job (policy, no endpoint).
+    pub never: Option<Verdict>,
+}
+
+/// Why a node is shown and not asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suppression {
+    /// The reason in one word.
+    pub reason: &'static str,
+    /// The list or zone that says so.
+    pub list: Option<String>,
+    /// How many are related to it, where a count is the reason.
+    pub count: Option<u64>,
+}
+
+impl Rules {
+    /// Resolves a plan against the sources there are. [`Plan::check`] has passed: an ask of
+    /// an unknown source is dropped here.
+    pub fn new(spec: JobSpec, plan: Plan, budgets: Budgets, sources: &[SourceInfo], packs: Arc<Packs>) -> Self {
+        let asks = plan
+            .asks
+            .iter()
+            .filter_map(|ask| {
+                let source = sources.iter().find(|s| s.name == ask.source)?.clone();
+                let never = never(&spec.policy, &source);
+                // At most MAX_QUESTIONS types pass the plan's check.
+                let questions = ask.types.len().clamp(1, usize::from(u8::MAX)) as u8;
+                Some(Rule { ask: ask.clone(), source, questions, never })
+            })
+            .collect();
+        Self { spec, plan, budgets, asks, packs }
+    }
+
+    /// Whether a rule asks about a node.
+    pub fn applies(&self, rule: &Rule, item: ObservableRef<'_>, depth: u8, flags: u8) -> bool {
+        let kinds = if rule.ask.kinds.is_empty() { &rule.source.takes } else { &rule.ask.kinds };
+        (rule.ask.depth.0..=rule.ask.depth.1).contains(&depth)
+            && kinds.contains(&item.kind)
+            && match rule.ask.when {
+                When::Always => true,
+                When::Service => flags & (flag::NAME_SERVER | flag::MAIL_HOST) != 0,
+                When::Registrable => is_registrable(item),
+                When::Subdomain => !is_registrable(item),
+            }
+    }
+
+    /// Why a node is not asked about, by policy and lists alone. Seeds pass the lists: who
+    /// names a thing wants it asked.
+    pub fn suppression(&self, item: ObservableRef<'_>, seed: bool) -> Option<Suppression> {
+        let policy = &self.spec.policy;
+        let plain = |reason| Some(Suppression { reason, list: None, count: None });
+        if !policy.own_assets.is_empty() || !policy.exclude.is_empty() {
+            let owned = item.to_owned();
+            if Policy::covers(&policy.own_assets, &owned) {
+                return plain("own-asset");
+            }
+            if Policy::covers(&policy.exclude, &owned) {
+                return plain("excluded");
+            }
+        }
+        if !policy.allow_private && item.special_purpose().is_some() {
+            return plain("special-purpose");
+        }
+        if seed {
+            return None;
+        }
+        let listed = self.packs.lookup(item)?;
+        if listed.class == ListClass::DynamicDns && self.parent_listed(item) {
+            return None; // The provider is the hub; a name below it belongs to whoever took it.
+        }
+        Some(Suppression { reason: listed.class.as_str(), list: Some(listed.list.into()), count: None })
+    }
+
+    fn parent_listed(&self, item: ObservableRef<'_>) -> bool {
+        let parent = Name::from_wire(item.wire).and_then(|n| n.parent());
+        parent.is_some_and(|p| {
+            let parent = ObservableRef { kind: Kind::DomainName, wire: p.wire() };
+            self.packs.lookup(parent).is_some_and(|l| l.class == ListClass::DynamicDns)
+        })
+    }
+
+    /// Whether the job's scope allows to ask about a node.
+    pub fn in_scope(&self, item: ObservableRef<'_>) -> bool {
+        let scope = &self.spec.policy.scope;
+        let scoped =
+            matches!(item.kind, Kind::DomainName | Kind::Ipv4Addr | Kind::Ipv6Addr | Kind::Netblock);
+        scope.is_empty() || !scoped || Policy::covers(scope, &item.to_owned())
+    }
+
+    /// The rule that wildcard probes use: live DNS that tells addresses.
+    pub fn probe_rule(&self) -> Option<u8> {
+        let live = |r: &Rule| {
+            r.source.class == Class::Dns
+                && r.source.returns.contains(&Relation::ResolvesTo)
+                && r.ask.types.iter().any(|t| t == "A")
+                && r.never.is_none()
+        };
+        self.asks.iter().position(live).and_then(|at| u8::try_from(at).ok())
+    }
+}
+
+fn never(policy: &Policy, source: &SourceInfo) -> Option<Verdict> {
+    if policy.tlp > source.max_tlp || policy.pap > source.contact.strictest_pap() {
+        return Some(Verdict::Policy);
+    }
+    source.unavailable.as_ref().map(|_| Verdict::Unconfigured)
+}
+
+fn is_registrable(item: ObservableRef<'_>) -> bool {
+    item.kind == Kind::DomainName
+        && Name::from_wire(item.wire).is_some_and(|n| psl::registrable(&n).as_ref() == Some(&n))
+}

@@ -1,0 +1,238 @@
+//! The canonical form: NDJSON, the same bytes for the same job and outcomes (I3).
+
+use std::io::{self, BufWriter, Write};
+
+use kudzu_shared::fact::FactValue;
+use kudzu_shared::observable::psl;
+use kudzu_shared::outcome::End;
+use kudzu_shared::time::rfc3339;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{EdgeView, NodeView, StubView, Tree};
+
+/// The schema's name and major version.
+pub const SCHEMA: &str = "kudzu.tree/1";
+
+/// What a written tree comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// SHA-256 of the bytes.
+    pub sha256: [u8; 32],
+    /// Nodes.
+    pub nodes: u64,
+    /// Pairs between nodes.
+    pub edges: u64,
+    /// Stubs.
+    pub stubs: u64,
+}
+
+impl Written {
+    /// The digest in hex.
+    pub fn hex(&self) -> String {
+        self.sha256.iter().map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+struct Hashing<W> {
+    inner: W,
+    hash: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let n = self.inner.write(buf)?;
+        self.hash.update(&buf[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+impl Tree {
+    /// Writes the canonical tree.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write_ndjson(&self, out: &mut dyn Write, partial: Option<&str>) -> io::Result<Written> {
+        let mut w = BufWriter::with_capacity(1 << 18, Hashing { inner: out, hash: Sha256::new() });
+        line(&mut w, &self.head())?;
+        let (mut edges, mut stubs) = (0, 0);
+        for node in self.nodes() {
+            line(&mut w, &self.node_json(&node))?;
+            for edge in self.edges_from(node.n) {
+                write_edge(&mut w, &edge)?;
+                edges += 1;
+            }
+            for stub in self.stubs(node.n) {
+                line(&mut w, &stub_json(&stub))?;
+                stubs += 1;
+            }
+        }
+        let depth = self.unexpanded();
+        if depth > 0 {
+            let stub = StubView { parent: None, relation: None, reason: "depth", total: depth, sample: Vec::new() };
+            line(&mut w, &stub_json(&stub))?;
+            stubs += 1;
+        }
+        for (source, coverage) in self.coverage() {
+            let mut row = json!({ "type": "coverage", "source": source });
+            if let (Value::Object(row), Ok(Value::Object(rest))) = (&mut row, serde_json::to_value(&coverage)) {
+                row.extend(rest);
+            }
+            line(&mut w, &row)?;
+        }
+        let nodes = u64::from(self.len());
+        let state = if partial.is_some() { "partial" } else { "complete" };
+        let mut end = json!({ "type": "end", "state": state, "nodes": nodes, "edges": edges, "stubs": stubs });
+        if let (Some(why), Value::Object(end)) = (partial, &mut end) {
+            end.insert("why".into(), why.into());
+        }
+        line(&mut w, &end)?;
+        w.flush()?;
+        let hashing = w.into_inner().map_err(io::IntoInnerError::into_error)?;
+        Ok(Written { sha256: hashing.hash.finalize().into(), nodes, edges, stubs })
+    }
+
+    /// What the tree depends on besides outcomes.
+    fn head(&self) -> Value {
+        let (spec, rules) = (&self.rules.spec, &self.rules);
+        let packs: Vec<Value> = rules
+            .packs
+            .versions()
+            .iter()
+            .map(|p| json!({ "name": p.name, "version": p.version, "sha256": p.sha256 }))
+            .collect();
+        json!({
+            "type": "job",
+            "schema": SCHEMA,
+            "engine": env!("CARGO_PKG_VERSION"),
+            "tenant": spec.tenant,
+            "kind": spec.kind,
+            "seeds": self.nodes().take_while(|n| n.depth == 0).map(|n| n.observable.to_string()).collect::<Vec<_>>(),
+            "as_of": rfc3339(spec.as_of),
+            "since": spec.since.map(rfc3339),
+            "until": spec.until.map(rfc3339),
+            "tlp": spec.policy.tlp,
+            "pap": spec.policy.pap,
+            "scope": texts(&spec.policy.scope),
+            "exclude": texts(&spec.policy.exclude),
+            "plan": { "name": rules.plan.name, "sha256": rules.plan.digest() },
+            "asks": rules.asks.iter().map(|r| r.source.name.as_str()).collect::<Vec<_>>(),
+            "budgets": rules.budgets,
+            "packs": packs,
+            "public_suffix_list": psl::psl_version(),
+        })
+    }
+
+    fn node_json(&self, node: &NodeView<'_>) -> Value {
+        let mut o = Map::new();
+        o.insert("type".into(), "node".into());
+        o.insert("n".into(), node.n.into());
+        o.insert("id".into(), node.observable.to_owned().id().into());
+        o.insert("kind".into(), node.observable.kind.as_str().into());
+        o.insert("value".into(), clean(&node.observable.to_string()).into());
+        o.insert("depth".into(), node.depth.into());
+        if let (Some(parent), Some(relation)) = (node.parent, node.relation) {
+            o.insert("parent".into(), parent.into());
+            o.insert("relation".into(), relation.as_str().into());
+        }
+        if let Some(why) = node.suppressed {
+            let mut s = json!({ "reason": why.reason });
+            if let Value::Object(s) = &mut s {
+                s.extend(why.list.as_ref().map(|l| ("list".into(), clean(l).into())));
+                s.extend(why.count.map(|c| ("count".into(), c.into())));
+            }
+            o.insert("suppressed".into(), s);
+        }
+        if self.is_personal(node.n) {
+            o.insert("personal".into(), true.into());
+        }
+        let lookups: Map<String, Value> = self.lookups(node.n).into_iter().map(lookup_json).collect();
+        if !lookups.is_empty() {
+            o.insert("lookups".into(), lookups.into());
+        }
+        let facts = self.facts_json(node.n);
+        if !facts.is_empty() {
+            o.insert("facts".into(), facts.into());
+        }
+        o.into()
+    }
+
+    fn facts_json(&self, n: u32) -> Map<String, Value> {
+        let mut facts: Map<String, Value> = Map::new();
+        for (name, value) in self.facts(n) {
+            let value: Value = match value {
+                FactValue::Yes => true.into(),
+                FactValue::Time(t) => rfc3339(*t).into(),
+                FactValue::Text(t) => clean(t).into(),
+            };
+            if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
+                all.push(value);
+            }
+        }
+        facts
+    }
+}
+
+fn lookup_json((source, end, verdicts): (&str, End, Vec<kudzu_shared::outcome::Verdict>)) -> (String, Value) {
+    let mut text = end.as_str().to_owned();
+    for v in verdicts {
+        text.push(' ');
+        text.push_str(v.as_str());
+    }
+    (source.into(), text.into())
+}
+
+/// Edges are most of the lines: written without building a JSON value. Every field is a
+/// number or a word of ours, but for the source's name, which the configuration may choose.
+fn write_edge(w: &mut impl Write, e: &EdgeView<'_>) -> io::Result<()> {
+    let source = serde_json::to_string(e.source)?;
+    write!(
+        w,
+        r#"{{"type":"edge","from":{},"to":{},"relation":"{}","source":{source}"#,
+        e.from,
+        e.to,
+        e.relation.as_str()
+    )?;
+    if let Some(t) = e.first_seen {
+        write!(w, r#","first_seen":"{}""#, rfc3339(t))?;
+    }
+    if let Some(t) = e.last_seen {
+        write!(w, r#","last_seen":"{}""#, rfc3339(t))?;
+    }
+    if e.marking > kudzu_shared::marking::Tlp::Clear {
+        write!(w, r#","marking":"{}""#, e.marking.as_str())?;
+    }
+    if e.personal {
+        w.write_all(br#","personal":true"#)?;
+    }
+    w.write_all(b"}\n")
+}
+
+fn stub_json(s: &StubView) -> Value {
+    json!({
+        "type": "stub",
+        "parent": s.parent,
+        "relation": s.relation.map(kudzu_shared::pair::Relation::as_str),
+        "reason": s.reason,
+        "total": s.total,
+        "sample": s.sample.iter().map(|t| clean(t)).collect::<Vec<_>>(),
+    })
+}
+
+fn texts(list: &[kudzu_shared::observable::Observable]) -> Vec<String> {
+    list.iter().map(|o| clean(&o.to_string())).collect()
+}
+
+/// Upstream text in a form that no terminal and no viewer acts on.
+fn clean(text: &str) -> String {
+    kudzu_shared::escape::terminal(text).into_owned()
+}
+
+fn line(w: &mut impl Write, value: &Value) -> io::Result<()> {
+    serde_json::to_writer(&mut *w, value)?;
+    w.write_all(b"\n")
+}

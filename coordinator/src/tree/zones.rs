@@ -1,0 +1,183 @@
+//! Wildcard zones: counted as their names enter the tree, probed, judged, capped.
+
+use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
+use rustc_hash::FxHashMap;
+
+use crate::core::intern::ObsId;
+use crate::core::store::{LookupId, Store};
+use kudzu_shared::pair::Relation;
+
+/// Random names asked of a zone: one alone may exist by chance.
+const PROBES: u32 = 3;
+
+/// What is known of a zone under which names were found.
+#[derive(Debug, Default)]
+struct Zone {
+    names: u32,
+    probes: Vec<LookupId>,
+    tested: bool,
+    /// What any name below it resolves to; empty where it is no wildcard.
+    answers: Vec<ObsId>,
+    kept: u32,
+    representative: Option<ObsId>,
+}
+
+/// The zones of a job.
+#[derive(Debug, Default)]
+pub struct Zones {
+    by_name: FxHashMap<Box<[u8]>, Zone>,
+    /// Zones that reached the threshold and were not probed yet.
+    ripe: Vec<Box<[u8]>>,
+    probing: Vec<Box<[u8]>>,
+}
+
+impl Zones {
+    /// Counts a name that enters the tree under the zones above it.
+    pub fn count(&mut self, item: ObservableRef<'_>, threshold: u32) {
+        for zone in above(item) {
+            let entry = self.by_name.entry(zone.clone()).or_default();
+            entry.names += 1;
+            if entry.names == threshold {
+                self.ripe.push(zone);
+            }
+        }
+    }
+
+    /// The random names to ask for the zones that became ripe, from the job's salt.
+    pub fn probes(&mut self, salt: u64) -> Vec<(usize, Name)> {
+        self.ripe.sort_unstable(); // Whatever order they ripened in.
+        self.probing = std::mem::take(&mut self.ripe);
+        let mut names = Vec::new();
+        for (at, zone) in self.probing.iter().enumerate() {
+            for n in 0..PROBES {
+                let label = format!("{:016x}", mix(salt, zone, n));
+                let mut wire = Vec::with_capacity(17 + zone.len());
+                wire.push(16);
+                wire.extend_from_slice(label.as_bytes());
+                wire.extend_from_slice(zone);
+                // A zone name so long that no label fits below it holds no wildcard either.
+                names.extend(Name::from_wire(&wire).map(|name| (at, name)));
+            }
+        }
+        names
+    }
+
+    /// Notes the lookup that asks a probe of the `at`-th zone of the last [`Zones::probes`].
+    pub fn asked(&mut self, at: usize, lookup: LookupId) {
+        if let Some(zone) = self.probing.get(at).and_then(|z| self.by_name.get_mut(z)) {
+            zone.probes.push(lookup);
+        }
+    }
+
+    /// Judges the zones whose probes have ended.
+    pub fn judge(&mut self, store: &Store) {
+        for name in std::mem::take(&mut self.probing) {
+            let Some(zone) = self.by_name.get_mut(&name) else { continue };
+            zone.tested = true;
+            let answers: Vec<Vec<ObsId>> = zone.probes.iter().map(|p| answers(store, *p)).collect();
+            if answers.len() == PROBES as usize && answers.iter().all(|a| !a.is_empty()) {
+                zone.answers = answers.concat();
+                zone.answers.sort_unstable();
+                zone.answers.dedup();
+            }
+        }
+    }
+
+    /// The wildcard that a name comes from: a zone above it answers every name with what
+    /// this one's lookup was answered. The first such name of a zone stands for it and is
+    /// let through.
+    pub fn synthesised(&mut self, store: &Store, id: ObsId, lookups: &[LookupId]) -> Option<String> {
+        for name in above(store.names.get(id)) {
+            let Some(zone) = self.by_name.get_mut(&name) else { continue };
+            if zone.answers.is_empty() {
+                continue;
+            }
+            let own: Vec<ObsId> = lookups.iter().flat_map(|l| answers(store, *l)).collect();
+            if own.is_empty() || !own.iter().all(|a| zone.answers.binary_search(a).is_ok()) {
+                continue;
+            }
+            if *zone.representative.get_or_insert(id) != id {
+                return Some(text(&name));
+            }
+        }
+        None
+    }
+
+    /// Whether a new name may enter under the wildcard zones above it; counts it if so.
+    pub fn admit(&mut self, item: ObservableRef<'_>, keep: u32) -> bool {
+        let zones = above(item);
+        let wild = |z: &Zone| !z.answers.is_empty();
+        if zones.iter().any(|n| self.by_name.get(n).is_some_and(|z| wild(z) && z.kept >= keep)) {
+            return false;
+        }
+        for name in &zones {
+            if let Some(zone) = self.by_name.get_mut(name).filter(|z| wild(z)) {
+                zone.kept += 1;
+            }
+        }
+        true
+    }
+
+    /// Whether a name lies under a zone that was found to be a wildcard.
+    pub fn is_wild(&self, item: ObservableRef<'_>) -> bool {
+        above(item).iter().any(|n| self.by_name.get(n).is_some_and(|z| !z.answers.is_empty()))
+    }
+
+    /// Octets held, roughly.
+    pub fn heap_bytes(&self) -> usize {
+        self.by_name.capacity() * (size_of::<Zone>() + 48)
+    }
+}
+
+/// The zones that may hold a wildcard for a name: its parent and its registrable domain.
+/// Never a public suffix: what lies under one belongs to many.
+fn above(item: ObservableRef<'_>) -> Vec<Box<[u8]>> {
+    if item.kind != Kind::DomainName {
+        return Vec::new();
+    }
+    let Some(name) = Name::from_wire(item.wire) else { return Vec::new() };
+    let Some(registrable) = psl::registrable(&name) else { return Vec::new() };
+    let Some(parent) = name.parent().filter(|p| p.is_within(&registrable)) else { return Vec::new() };
+    let mut zones = vec![parent.wire().into()];
+    if parent != registrable {
+        zones.push(registrable.wire().into());
+    }
+    zones
+}
+
+/// What a lookup's own name resolves to, over its aliases: addresses and alias targets.
+fn answers(store: &Store, lookup: LookupId) -> Vec<ObsId> {
+    let mut found = Vec::new();
+    let mut at = store.lookups[lookup].key;
+    // An alias chain is at most 11 links long (the resolvers' limit).
+    for _ in 0..12 {
+        let mut alias = None;
+        for edge in store.edges_of(at).filter(|e| e.lookup == lookup) {
+            if edge.relation == Relation::ResolvesTo as u8 {
+                found.push(edge.value);
+            } else if edge.relation == Relation::AliasOf as u8 {
+                found.push(edge.value);
+                alias = Some(edge.value);
+            }
+        }
+        match alias {
+            Some(next) => at = next,
+            None => break,
+        }
+    }
+    found
+}
+
+fn text(wire: &[u8]) -> String {
+    ObservableRef { kind: Kind::DomainName, wire }.to_string()
+}
+
+/// A number that only who knows the salt can guess (FNV-1a over salt, zone and count, and
+/// a finaliser); it need not be a cryptographic one, only not the same in another job.
+fn mix(salt: u64, zone: &[u8], n: u32) -> u64 {
+    let bytes = salt.to_le_bytes().into_iter().chain(zone.iter().copied()).chain(n.to_le_bytes());
+    let mut h = bytes.fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    h ^= h >> 31;
+    h = h.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    h ^ (h >> 29)
+}

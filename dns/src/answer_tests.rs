@@ -1,0 +1,147 @@
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn n(text: &str) -> Box<[u8]> {
+    let mut wire: Vec<u8> = Vec::new();
+    for label in text.split('.') {
+        wire.push(label.len() as u8);
+        wire.extend(label.as_bytes());
+    }
+    wire.push(0);
+    wire.into()
+}
+
+fn alias(from: &str, to: &str) -> Record {
+    Record { name: n(from), rtype: rtype::CNAME, class: 1, ttl: 60, data: Data::Name(n(to)) }
+}
+
+fn a(owner: &str, last: u8) -> Record {
+    Record { name: n(owner), rtype: rtype::A, class: 1, ttl: 60, data: Data::A(Ipv4Addr::new(192, 0, 2, last)) }
+}
+
+fn question(text: &str) -> Question {
+    Question { token: 7, name: n(text), qtype: rtype::A }
+}
+
+/// A response with the given flags, the question, and raw sections.
+fn response(q: &Question, flags: [u8; 2], counts: [u16; 3], sections: &[u8]) -> Vec<u8> {
+    let mut m = vec![0, 1, flags[0], flags[1], 0, 1];
+    counts.iter().for_each(|c| m.extend(c.to_be_bytes()));
+    m.extend(&q.name[..]);
+    m.extend(q.qtype.to_be_bytes());
+    m.extend([0, 1]);
+    m.extend(sections);
+    m
+}
+
+#[test]
+fn a_chain_in_any_order() {
+    let mut records = vec![a("c", 1), alias("b", "c"), a("x", 9), alias("a", "b"), a("c", 2)];
+    for _ in 0..records.len() {
+        records.rotate_left(1);
+        let q = n("a");
+        let chain = chain(&q, rtype::A, &records);
+        assert_eq!(chain.links.iter().map(|l| &*l.name).collect::<Vec<_>>(), [&*n("a"), &*n("b")]);
+        assert_eq!((chain.found.len(), chain.end, chain.is_loop), (2, &*n("c"), false));
+    }
+}
+
+#[test]
+fn loops_and_long_chains_keep_what_they_have() {
+    for (records, links) in [
+        (vec![alias("a", "a")], 1),
+        (vec![alias("a", "b"), alias("b", "a")], 2),
+        (vec![alias("a", "b"), alias("b", "c"), alias("c", "b")], 3),
+    ] {
+        let q = n("a");
+        let chain = chain(&q, rtype::A, &records);
+        assert!(chain.is_loop && !chain.is_cut);
+        assert_eq!(chain.links.len(), links);
+    }
+    for (len, cut) in [(11, false), (12, true)] {
+        let names: Vec<String> = (0..=len).map(|i| format!("n{i}")).collect();
+        let mut records: Vec<Record> = names.windows(2).map(|w| alias(&w[0], &w[1])).collect();
+        records.push(a(names.last().unwrap(), 1));
+        let q = n("n0");
+        let chain = chain(&q, rtype::A, &records);
+        assert_eq!((chain.links.len(), chain.is_cut, chain.found.is_empty()), (11, cut, cut));
+    }
+}
+
+#[test]
+fn verdicts() {
+    let q = question("a");
+    let ns = [&n("z")[..], &[0, 2, 0, 1, 0, 0, 0, 9, 0, 4], &n("ns")[..]].concat();
+    let soa = [&n("z")[..], &[0, 6, 0, 1, 0, 0, 1, 0, 0, 22], &[0, 0], &[0; 16], &[0, 0, 0, 9]].concat();
+    let short = [&n("a")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 3, 1, 2, 3]].concat();
+    let good = [&n("a")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
+    let cases = [
+        ([0x81, 0x80], [0, 0, 0], vec![], Verdict::NoData),
+        ([0x81, 0x83], [0, 1, 0], soa.clone(), Verdict::NxDomain),
+        ([0x81, 0x82], [0, 0, 0], vec![], Verdict::ServFail),
+        ([0x81, 0x85], [0, 0, 0], vec![], Verdict::Refused),
+        ([0x81, 0x84], [0, 0, 0], vec![], Verdict::FormErr),
+        ([0x80, 0x00], [0, 1, 0], ns.clone(), Verdict::Lame),
+        ([0x80, 0x80], [0, 1, 0], ns, Verdict::NoData),
+        ([0x81, 0x80], [1, 0, 0], short.clone(), Verdict::Malformed),
+        ([0x81, 0x80], [2, 0, 0], [short, good].concat(), Verdict::Found),
+        ([0x81, 0x80], [9, 0, 0], vec![], Verdict::Malformed),
+    ];
+    for (flags, counts, sections, expected) in cases {
+        let read = read(&q, &response(&q, flags, counts, &sections)).unwrap();
+        assert_eq!(read.reply.verdict, expected, "{flags:?} {counts:?}");
+        assert_eq!(read.reply.token, 7);
+    }
+    let negative = read(&q, &response(&q, [0x81, 0x83], [0, 1, 0], &soa)).unwrap();
+    assert_eq!(negative.reply.negative_ttl, Some(9));
+}
+
+#[test]
+fn what_is_no_answer_to_the_question() {
+    let q = question("a");
+    let good = response(&q, [0x81, 0x80], [0, 0, 0], &[]);
+    assert!(read(&q, &good).is_some());
+    assert!(read(&question("b"), &good).is_none());
+    assert!(read(&Question { qtype: 2, ..q.clone() }, &good).is_none());
+    let with = |at: usize, octet: u8| {
+        let mut m = good.clone();
+        m[at] = octet;
+        m
+    };
+    for bad in [with(2, 0x01), with(2, 0x89), with(5, 2), with(5, 0), good[..11].to_vec(), good[..14].to_vec()] {
+        assert!(read(&q, &bad).is_none());
+    }
+    // Upper case comes back from servers that mirror it.
+    assert!(read(&q, &with(13, b'A')).is_some());
+    let bare = read(&q, &[0, 1, 0x80, 0x01, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    assert!(bare.bare && bare.reply.verdict == Verdict::FormErr);
+}
+
+#[test]
+fn edns_carries_the_upper_rcode_and_the_extended_error() {
+    let q = question("a");
+    let opt = [&[0, 0, 41, 4, 208, 1, 0, 0, 0, 0, 10][..], &[0, 9, 0, 0], &[0, 15, 0, 2, 0, 22]].concat();
+    let read = read(&q, &response(&q, [0x81, 0x80], [0, 0, 1], &opt)).unwrap();
+    assert_eq!((read.reply.rcode, read.reply.ede), (Some(16), Some(22)));
+    assert_eq!(read.reply.verdict, Verdict::FormErr);
+}
+
+proptest! {
+    #[test]
+    fn never_panics(tail in proptest::collection::vec(any::<u8>(), 0..400), flags: [u8; 2], counts: [u16; 3]) {
+        let q = question("www.example.com");
+        let _ = read(&q, &tail);
+        let _ = read(&q, &response(&q, flags, counts, &tail));
+    }
+
+    #[test]
+    fn a_chain_ends(edges in proptest::collection::vec((0_u8..16, 0_u8..16), 0..40)) {
+        let records: Vec<Record> =
+            edges.iter().map(|(f, t)| alias(&format!("n{f}"), &format!("n{t}"))).collect();
+        let q = n("n0");
+        prop_assert!(chain(&q, rtype::A, &records).links.len() <= MAX_LINKS);
+    }
+}

@@ -1,0 +1,133 @@
+//! The reference: hickory's own UDP client, one socket a question.
+//!
+//! It is slow on purpose of its design (a fresh port for every question) and refuses a
+//! message whole where one record is broken; retries over servers and TCP are ours, since
+//! its pool returns the first SERVFAIL.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures::StreamExt as _;
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::udp::UdpClientStream;
+use hickory_resolver::net::xfer::DnsRequestSender as _;
+use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, Query};
+use hickory_resolver::proto::rr::{Name, RecordType};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::answer::{self, Read};
+use crate::{Ended, Question, Reply, Resolver, Sink, Transport, Verdict, name, tcp};
+
+/// Resolves through hickory-net.
+#[derive(Debug)]
+pub struct Hickory {
+    inner: Arc<Inner>,
+    open: Arc<Semaphore>,
+    tasks: std::sync::Mutex<JoinSet<()>>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    servers: Vec<SocketAddr>,
+    timeout: Duration,
+    attempts: u8,
+}
+
+impl Hickory {
+    /// Asks the servers in turn: `attempts` sends of a question at most, each waited for
+    /// `timeout`, `in_flight` questions (a socket each) open at a time.
+    pub fn new(servers: Vec<SocketAddr>, timeout: Duration, attempts: u8, in_flight: usize) -> Self {
+        Self {
+            inner: Arc::new(Inner { servers, timeout, attempts: attempts.max(1) }),
+            open: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            tasks: std::sync::Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Resolver for Hickory {
+    async fn submit(&self, questions: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
+        for question in questions {
+            let place = Arc::clone(&self.open).acquire_owned().await.map_err(|_| Ended)?;
+            let (inner, sink) = (Arc::clone(&self.inner), sink.clone());
+            let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            while tasks.try_join_next().is_some() {}
+            tasks.spawn(async move {
+                if !sink.is_closed() {
+                    let reply = inner.resolve(&question).await;
+                    sink.send(vec![reply]).await;
+                }
+                drop(place);
+            });
+        }
+        Ok(())
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        self.inner.servers.clone()
+    }
+}
+
+impl Inner {
+    async fn resolve(&self, question: &Question) -> Reply {
+        let begin = Instant::now();
+        let mut last = Reply::failed(question.token, Verdict::Unreachable);
+        let first: usize = rand::random_range(0..self.servers.len().max(1));
+        let order = self.servers.iter().cycle().skip(first);
+        for (tries, server) in (1..=self.attempts).zip(order) {
+            let mut reply = self.once(*server, question).await;
+            reply.server = Some(*server);
+            reply.tries = tries;
+            reply.rtt = begin.elapsed();
+            let stands = matches!(
+                reply.verdict,
+                Verdict::Found | Verdict::NoData | Verdict::NxDomain | Verdict::Loop | Verdict::Limit
+            );
+            let elsewhere = reply.verdict == Verdict::Timeout || usize::from(tries) < self.servers.len();
+            last = reply;
+            if stands || !elsewhere {
+                break;
+            }
+        }
+        last
+    }
+
+    async fn once(&self, server: SocketAddr, question: &Question) -> Reply {
+        let read = match self.udp(server, question).await {
+            Ok(read) if read.truncated => {
+                let read = tcp::exchange(server, question, self.timeout).await;
+                read.ok().filter(|r| !r.truncated).ok_or(Verdict::Truncated)
+            }
+            other => other,
+        };
+        match read {
+            Ok(read) => read.reply,
+            Err(verdict) => Reply { transport: Transport::Udp, ..Reply::failed(question.token, verdict) },
+        }
+    }
+
+    async fn udp(&self, server: SocketAddr, question: &Question) -> Result<Read, Verdict> {
+        let mut qname = Name::from_labels(name::labels(&question.name)).map_err(|_| Verdict::FormErr)?;
+        qname.set_fqdn(true);
+        let mut options = DnsRequestOptions::default();
+        options.use_edns = true;
+        let request = DnsRequest::from_query(Query::query(qname, RecordType::from(question.qtype)), options);
+        let mut client = UdpClientStream::builder(server, TokioRuntimeProvider::default())
+            .with_timeout(Some(self.timeout))
+            .with_max_retries(0)
+            .build();
+        match client.send_message(request).next().await {
+            Some(Ok(response)) => {
+                answer::read(question, response.as_buffer()).ok_or(Verdict::Malformed)
+            }
+            Some(Err(NetError::Timeout)) => Err(Verdict::Timeout),
+            Some(Err(NetError::Proto(_))) => Err(Verdict::Malformed),
+            Some(Err(_)) | None => Err(Verdict::Unreachable),
+        }
+    }
+}

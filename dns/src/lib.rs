@@ -1,0 +1,239 @@
+//! Bulk DNS resolution behind one trait.
+//!
+//! Questions go in as batches, replies come out as batches, each with its caller's token:
+//! an engine that keeps many questions on few sockets can serve this without a wake-up for
+//! each of them. A back end answers every accepted question exactly once, unless its
+//! [`Sink`] is gone.
+//!
+//! Back ends: [`Udp`] (shared sockets, own retries), [`Hickory`] (hickory-resolver, the
+//! reference), [`Instant`] (answers in process).
+
+mod answer;
+mod hickory;
+mod instant;
+pub mod name;
+mod query;
+pub mod record;
+mod servers;
+mod system;
+mod tcp;
+mod udp;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+
+pub use answer::{Chain, MAX_LINKS, chain};
+pub use hickory::Hickory;
+pub use instant::Instant;
+pub use record::{Data, Record, Soa};
+pub use servers::{Gate, Server};
+pub use system::{system_servers, SystemError};
+pub use udp::{Counters, Udp, UdpConfig};
+
+/// DNS record types that have a typed view (RFC 1035 section 3.2.2, RFC 3596).
+pub mod rtype {
+    /// IPv4 address.
+    pub const A: u16 = 1;
+    /// Name server.
+    pub const NS: u16 = 2;
+    /// Alias.
+    pub const CNAME: u16 = 5;
+    /// Start of authority.
+    pub const SOA: u16 = 6;
+    /// Pointer.
+    pub const PTR: u16 = 12;
+    /// Mail host.
+    pub const MX: u16 = 15;
+    /// Text.
+    pub const TXT: u16 = 16;
+    /// IPv6 address.
+    pub const AAAA: u16 = 28;
+    /// EDNS pseudo record (RFC 6891).
+    pub const OPT: u16 = 41;
+}
+
+/// One question of class IN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The caller's number for it; its reply repeats it.
+    pub token: u64,
+    /// The name: uncompressed wire form, the root label included, letters in lower case.
+    pub name: Box<[u8]>,
+    /// The record type.
+    pub qtype: u16,
+}
+
+/// What a question came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// At least one record of the type asked, at the name or at the end of its aliases.
+    Found,
+    /// The name exists, the type does not (RFC 2308 section 2.2).
+    NoData,
+    /// The name, or the name at the end of its aliases, does not exist (RFC 6604).
+    NxDomain,
+    /// SERVFAIL.
+    ServFail,
+    /// REFUSED.
+    Refused,
+    /// FORMERR or NOTIMP.
+    FormErr,
+    /// A server that is not responsible sent a referral.
+    Lame,
+    /// Truncated, and TCP did not bring the rest.
+    Truncated,
+    /// No answer in time.
+    Timeout,
+    /// Aliases that lead back to one of them; those seen are kept.
+    Loop,
+    /// More aliases than [`MAX_LINKS`]; the first of them are kept.
+    Limit,
+    /// An answer that cannot be read.
+    Malformed,
+    /// The server cannot be reached, or the question cannot be sent.
+    Unreachable,
+}
+
+/// What carried the last exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// RFC 1035 section 4.2.1.
+    Udp,
+    /// RFC 7766.
+    Tcp,
+    /// No network.
+    InProcess,
+}
+
+/// What came of one question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The question's token.
+    pub token: u64,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// The response code, EDNS bits included (RFC 6895); `None` without an answer.
+    pub rcode: Option<u16>,
+    /// The answer section, in the message's order.
+    pub records: Vec<Record>,
+    /// Records that could not be read and are left out or kept raw.
+    pub broken: u16,
+    /// Seconds that a negative answer may be kept: the lesser of the SOA's TTL and its
+    /// MINIMUM (RFC 2308 section 5); `None` without a SOA.
+    pub negative_ttl: Option<u32>,
+    /// The first extended error code (RFC 8914).
+    pub ede: Option<u16>,
+    /// Who answered, or was asked last.
+    pub server: Option<SocketAddr>,
+    /// How often it was sent.
+    pub tries: u8,
+    /// From the first send to the end.
+    pub rtt: Duration,
+    /// What carried the last exchange.
+    pub transport: Transport,
+}
+
+impl Reply {
+    /// A reply without an answer.
+    pub fn failed(token: u64, verdict: Verdict) -> Self {
+        Self {
+            token,
+            verdict,
+            rcode: None,
+            records: Vec::new(),
+            broken: 0,
+            negative_ttl: None,
+            ede: None,
+            server: None,
+            tries: 0,
+            rtt: Duration::ZERO,
+            transport: Transport::InProcess,
+        }
+    }
+
+    /// The reply that a response message makes to a question: header, question and every
+    /// record are read; `None` where the header or the question do not fit.
+    pub fn from_message(question: &Question, message: &[u8]) -> Option<Self> {
+        answer::read(question, message).map(|read| read.reply)
+    }
+}
+
+/// Where replies go: a bounded channel of batches.
+///
+/// A back end waits for room, so a slow reader delays its own replies; how far it delays
+/// others depends on the back end. Dropping the reader withdraws its questions.
+#[derive(Debug, Clone)]
+pub struct Sink(mpsc::Sender<Vec<Reply>>);
+
+/// The reading end of a [`Sink`].
+#[derive(Debug)]
+pub struct Replies(mpsc::Receiver<Vec<Reply>>);
+
+impl Sink {
+    /// A channel of `batches` (at least 1) batches. A reader that submits at most that many
+    /// questions before it reads never makes a back end wait.
+    pub fn new(batches: usize) -> (Self, Replies) {
+        let (tx, rx) = mpsc::channel(batches.max(1));
+        (Self(tx), Replies(rx))
+    }
+
+    /// Hands over a batch; false where the reader is gone. Cancel safe: a cancelled batch is
+    /// lost with its replies.
+    pub async fn send(&self, replies: Vec<Reply>) -> bool {
+        self.0.send(replies).await.is_ok()
+    }
+
+    /// Hands over a batch if there is room now; gives it back where there is none.
+    ///
+    /// # Errors
+    /// The batch, where the channel is full. A batch whose reader is gone is dropped.
+    pub fn try_send(&self, replies: Vec<Reply>) -> Result<(), Vec<Reply>> {
+        match self.0.try_send(replies) {
+            Err(mpsc::error::TrySendError::Full(replies)) => Err(replies),
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    fn same_as(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+impl Replies {
+    /// The next batch; `None` once every sink is gone. Cancel safe.
+    pub async fn next(&mut self) -> Option<Vec<Reply>> {
+        self.0.recv().await
+    }
+
+    /// A batch that is there already.
+    pub fn try_next(&mut self) -> Option<Vec<Reply>> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// The back end has ended; the questions were not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the resolver has ended")]
+pub struct Ended;
+
+/// A resolver of many questions at a time.
+#[async_trait]
+pub trait Resolver: Send + Sync + 'static {
+    /// Takes questions, and waits while the back end is full. Each is answered once on the
+    /// sink. If cancelled, some of the questions may have been taken.
+    ///
+    /// # Errors
+    /// When the back end has ended.
+    async fn submit(&self, questions: Vec<Question>, sink: &Sink) -> Result<(), Ended>;
+
+    /// Whom it asks; empty where it asks nobody.
+    fn servers(&self) -> Vec<SocketAddr>;
+}

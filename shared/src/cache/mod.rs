@@ -1,0 +1,35 @@
+//! The cache seam: answers by key, with a time to live. Never needed to finish a job:
+//! any error is a miss.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+pub mod entry;
+mod key;
+mod memory;
+pub mod ttl;
+
+pub use key::{KeyPrefix, Partition, SCHEMA};
+pub use memory::Memory;
+
+/// A cache key: schema, partition, source digest and observable, as bytes.
+pub type Key = Bytes;
+
+/// A cache. Every method is cancel safe; a cancelled write may or may not have happened.
+#[async_trait]
+pub trait Cache: Send + Sync + 'static {
+    /// The values of the keys, in their order. An error is a miss.
+    async fn get(&self, keys: &[Key]) -> Vec<Option<Bytes>>;
+
+    /// Stores values. Errors are counted and dropped; a time to live of zero stores nothing.
+    async fn put(&self, entries: Vec<(Key, Bytes, Duration)>);
+
+    /// Whether the caller is the one to ask about this key for now: false while another
+    /// holds the lease, which lapses by itself. An error grants it, because asking twice is
+    /// better than not at all. Leases do not meet values under the same key.
+    async fn lease(&self, key: &Key, ttl: Duration) -> bool;
+}

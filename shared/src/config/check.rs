@@ -1,0 +1,161 @@
+//! What types cannot say: ranges, URLs, names, and settings that belong together.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+use super::layers::Layers;
+use super::sections::{Config, DeclaredSource, Dns};
+use crate::observable::{Kind, Name};
+use crate::pair::Relation;
+
+/// A day: no timeout is longer.
+const DAY_MS: u64 = 86_400_000;
+
+/// Fills in what depends on other settings, and notes what cannot be.
+pub(super) fn check(config: &mut Config, layers: &mut Layers) {
+    if config.dns.own {
+        if !layers.is_set("dns.rate") {
+            config.dns.rate = None;
+        }
+        if !layers.is_set("dns.in_flight") {
+            config.dns.in_flight = Dns::OWN_IN_FLIGHT;
+        }
+    }
+    for url in [&mut config.pdns.url, &mut config.certs.url] {
+        *url = url.take().filter(|u| !u.trim().is_empty());
+    }
+    dns(config, layers);
+    services(config, layers);
+    engine(config, layers);
+    for name in config.pairs.keys() {
+        instance_name(layers, &format!("pairs.{name}"), name);
+    }
+    for (name, source) in &config.sources {
+        declared(layers, &format!("sources.{name}"), name, source);
+    }
+}
+
+fn dns(config: &Config, layers: &mut Layers) {
+    let dns = &config.dns;
+    if let Some(r) = dns.rate {
+        rate(layers, "dns.rate", r);
+    }
+    within(layers, "dns.in_flight", dns.in_flight, 1..=60_000);
+    within(layers, "dns.timeout_ms", dns.timeout_ms, 1..=60_000);
+    within(layers, "dns.attempts", dns.attempts, 1..=10);
+    let zones =
+        [("origin_zone", &dns.origin_zone), ("origin6_zone", &dns.origin6_zone), ("as_zone", &dns.as_zone)];
+    for (key, zone) in zones {
+        if Name::from_text(zone).is_none() {
+            layers.complain(&format!("dns.{key}"), format!("{zone:?} is no DNS name"));
+        }
+    }
+}
+
+fn services(config: &Config, layers: &mut Layers) {
+    let Config { rdap, pdns, certs, .. } = config;
+    url(layers, "rdap.bootstrap", &rdap.bootstrap);
+    for (key, given) in [("pdns.url", &pdns.url), ("certs.url", &certs.url)] {
+        if let Some(given) = given {
+            url(layers, key, given);
+        }
+    }
+    if pdns.user.is_some() != pdns.password.is_some() {
+        layers.complain("pdns", "user and password belong together: give both, or none".into());
+    }
+    upstream(layers, "rdap", rdap.rate, rdap.in_flight, rdap.timeout_ms);
+    upstream(layers, "pdns", pdns.rate, pdns.in_flight, pdns.timeout_ms);
+    upstream(layers, "certs", certs.rate, certs.in_flight, certs.timeout_ms);
+    within(layers, "pdns.rows", pdns.rows, 1..=1_000_000);
+}
+
+fn engine(config: &Config, layers: &mut Layers) {
+    let Config { http, worker, coordinator, .. } = config;
+    within(layers, "http.max_body", http.max_body, 1024..=1 << 30);
+    within(layers, "http.max_redirects", http.max_redirects, 0..=10);
+    if http.user_agent.is_empty() || http.user_agent.chars().any(|c| !(' '..='~').contains(&c)) {
+        layers.complain("http.user_agent", "write one line of printable ASCII".into());
+    }
+    within(layers, "worker.lookups", worker.lookups, 1..=1_000_000);
+    within(layers, "worker.http_lookups", worker.http_lookups, 1..=100_000);
+    within(layers, "worker.drain_ms", worker.drain_ms, 0..=DAY_MS);
+    within(layers, "coordinator.window", coordinator.window, 1..=10_000_000);
+    within(layers, "coordinator.task_questions", coordinator.task_questions, 1..=256);
+    within(layers, "coordinator.task_delay_ms", coordinator.task_delay_ms, 0..=10_000);
+    within(layers, "coordinator.rounds", coordinator.rounds, 0..=5);
+    within(layers, "coordinator.redispatch_ms", coordinator.redispatch_ms, 100..=DAY_MS);
+}
+
+fn declared(layers: &mut Layers, key: &str, name: &str, source: &DeclaredSource) {
+    instance_name(layers, key, name);
+    upstream(layers, key, source.rate, source.in_flight, source.timeout_ms);
+    let template = source.url.replace("{key}", "x").replace("{api_key}", "x");
+    url(layers, &format!("{key}.url"), &template);
+    if !source.url.contains("{key}") {
+        layers.complain(&format!("{key}.url"), "has no {key}: write it where the observable goes".into());
+    }
+    let texts = source.headers.values().map(super::Secret::expose).chain([source.url.as_str()]);
+    let wanted = texts.into_iter().any(|t| t.contains("{api_key}"));
+    if wanted != source.api_key.is_some() {
+        layers.complain(key, "api_key and {api_key} (in url or headers) belong together: give both, or none".into());
+    }
+    if source.takes.is_empty() {
+        layers.complain(&format!("{key}.takes"), format!("is empty: name some of {}", kinds()));
+    }
+    for kind in source.takes.iter().filter(|k| Kind::from_name(k).is_none()) {
+        layers.complain(&format!("{key}.takes"), format!("{kind:?} is no kind: use some of {}", kinds()));
+    }
+    if Relation::from_name(&source.relation).is_none() {
+        let known = Relation::ALL.map(Relation::as_str).join(", ");
+        layers.complain(
+            &format!("{key}.relation"),
+            format!("{:?} is no relation: use one of {known}", source.relation),
+        );
+    }
+    if !source.value.is_empty() && !source.value.starts_with('/') {
+        layers.complain(&format!("{key}.value"), "is no JSON pointer: write \"/data/names\"".into());
+    }
+}
+
+fn kinds() -> String {
+    Kind::ALL.map(Kind::as_str).join(", ")
+}
+
+fn upstream(layers: &mut Layers, key: &str, per_second: f64, in_flight: u32, timeout_ms: u64) {
+    rate(layers, &format!("{key}.rate"), per_second);
+    within(layers, &format!("{key}.in_flight"), in_flight, 1..=10_000);
+    within(layers, &format!("{key}.timeout_ms"), timeout_ms, 1..=DAY_MS);
+}
+
+fn rate(layers: &mut Layers, key: &str, given: f64) {
+    if given.is_nan() || given < 1e-4 {
+        layers.complain(key, format!("{given} is no rate: write questions a second, or inf for no limit"));
+    }
+}
+
+fn within<T: PartialOrd + Display>(layers: &mut Layers, key: &str, given: T, range: RangeInclusive<T>) {
+    if !range.contains(&given) {
+        layers.complain(key, format!("{given} is not in {} to {}", range.start(), range.end()));
+    }
+}
+
+fn url(layers: &mut Layers, key: &str, given: &str) {
+    // The text is not repeated: it may hold a credential.
+    match url::Url::parse(given) {
+        Err(e) => layers.complain(key, format!("is no URL ({e}): write \"https://host/path\"")),
+        Ok(u) if !matches!(u.scheme(), "http" | "https") => {
+            layers.complain(key, format!("scheme {:?} is not known: use https or http", u.scheme()));
+        }
+        Ok(u) if !u.username().is_empty() || u.password().is_some() => {
+            layers.complain(key, "holds a user or password: give these by their own keys".into());
+        }
+        Ok(_) => {}
+    }
+}
+
+fn instance_name(layers: &mut Layers, key: &str, name: &str) {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        layers.complain(key, "use lower-case letters, digits, - and _ in the name".into());
+    }
+}

@@ -1,0 +1,173 @@
+//! Logs: readable on a terminal, JSON elsewhere; upstream data only in fields, and escaped.
+
+use std::io::{self, IsTerminal as _, Write};
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::{self, MakeWriter};
+
+use crate::escape;
+
+/// Characters of one field that are logged at most.
+const MAX_FIELD: usize = 2000;
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// Text.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logging cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error("log filter {0:?} cannot be read: write \"info\" or \"kudzu_worker=debug,warn\"")]
+    Filter(String, #[source] tracing_subscriber::filter::ParseError),
+    /// Something else in this process logs already.
+    #[error("logging was set up before")]
+    Twice(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Logs to standard error from now on. `filter` is as in `info` or
+/// `kudzu_coordinator=debug,warn`.
+///
+/// # Errors
+/// When the filter cannot be read, or logging was set up before.
+pub fn init(filter: &str, format: Format) -> Result<(), Error> {
+    let terminal = io::stderr().is_terminal();
+    let json = match format {
+        Format::Auto => !terminal,
+        Format::Text => false,
+        Format::Json => true,
+    };
+    let subscriber = subscriber(filter, json, terminal, io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(Error::Twice)
+}
+
+/// What [`init`] installs, on any writer.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn subscriber<W>(
+    filter: &str,
+    json: bool,
+    ansi: bool,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, Error>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(filter).map_err(|e| Error::Filter(filter.to_owned(), e))?;
+    let logs = fmt::fmt().with_env_filter(filter);
+    if json {
+        let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        return Ok(Box::new(logs.with_writer(Harmless(writer)).finish()));
+    }
+    let fields = fmt::format::debug_fn(|out, field, value| {
+        // Formatted first: a value may hold what a terminal would obey.
+        let text = format!("{value:?}");
+        let text = escape::shorten(&text, MAX_FIELD);
+        if field.name() == "message" { write!(out, "{text}") } else { write!(out, "{field}={text}") }
+    });
+    Ok(Box::new(logs.with_ansi(ansi).fmt_fields(fields.delimited(" ")).with_writer(writer).finish()))
+}
+
+/// Writes JSON lines with every hidden character as an escape of JSON; outside of strings
+/// JSON has none of these.
+struct Harmless<W>(W);
+
+impl<'w, W: MakeWriter<'w>> MakeWriter<'w> for Harmless<W> {
+    type Writer = Harmless<W::Writer>;
+
+    fn make_writer(&'w self) -> Self::Writer {
+        Harmless(self.0.make_writer())
+    }
+}
+
+impl<W: Write> Write for Harmless<W> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // A line comes whole, so no character is cut in two.
+        let text = String::from_utf8_lossy(line);
+        let mut out = String::with_capacity(text.len());
+        for c in text.chars() {
+            if c == '\n' || !escape::is_hidden(c) {
+                out.push(c);
+            } else {
+                let units = c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect::<String>();
+                out.push_str(&units);
+            }
+        }
+        self.0.write_all(out.as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Page(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Page {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    const HOSTILE: &str = "a\x1b[31m\u{202e}b\u{200b}\u{e0041}\r\n<script>";
+
+    fn logged(json: bool) -> String {
+        let page = Page::default();
+        let writer = page.clone();
+        let subscriber = subscriber("info", json, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, || {
+            let _span = tracing::info_span!("job", name = %HOSTILE).entered();
+            tracing::info!(upstream = %HOSTILE, text = HOSTILE, "asked");
+            tracing::info!("{HOSTILE}");
+            tracing::debug!("not shown");
+        });
+        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn hostile_text_stays_in_its_field() {
+        for json in [false, true] {
+            let text = logged(json);
+            assert_eq!(text.lines().count(), 2, "{text}");
+            assert!(!text.chars().any(|c| c != '\n' && escape::is_hidden(c)), "{text:?}");
+            assert!(text.contains("asked") && !text.contains("not shown"));
+        }
+    }
+
+    #[test]
+    fn json_gives_the_text_back() {
+        let line = logged(true);
+        let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+        assert_eq!(line["upstream"], HOSTILE);
+        assert_eq!(line["text"], HOSTILE);
+    }
+
+    #[test]
+    fn a_bad_filter_is_refused() {
+        let failed = subscriber("kudzu=loud", true, false, io::sink).err().unwrap();
+        assert!(failed.to_string().contains("kudzu=loud"));
+    }
+}

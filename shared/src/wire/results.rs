@@ -1,0 +1,159 @@
+//! Results: what lookups of one job brought.
+
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+
+use super::answer::{self, Counts};
+use super::codec::{self, Error, Reader, Writer};
+use super::task::{Ask, count};
+use crate::job::JobId;
+use crate::observable::Observable;
+use crate::outcome::Answer;
+
+const KIND: u8 = 2;
+
+/// Answers a coordinator; self-describing, so that a journal of these needs no tasks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    /// Whose.
+    pub job: JobId,
+    /// The task's epoch.
+    pub epoch: u32,
+    /// Who looked up.
+    pub worker: String,
+    /// The asks that results refer to by index.
+    pub asks: Vec<Ask>,
+    /// The upstreams that questions refer to by index.
+    pub upstreams: Vec<String>,
+    /// The results.
+    pub results: Vec<LookupResult>,
+}
+
+/// What one lookup brought, or one part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LookupResult {
+    /// The coordinator's number for it.
+    pub seq: u32,
+    /// Index into the asks.
+    pub ask: u8,
+    /// What was looked up.
+    pub key: Observable,
+    /// When the answer was observed, milliseconds since 1970.
+    pub observed_ms: i64,
+    /// Whether it comes from the cache.
+    pub cached: bool,
+    /// Whether further parts of the same answer follow.
+    pub more: bool,
+    /// The answer.
+    pub answer: Answer,
+}
+
+#[derive(Encode, Decode)]
+struct Head {
+    job: JobId,
+    epoch: u32,
+    worker: String,
+    upstreams: Vec<String>,
+    asks: u32,
+    results: u32,
+}
+
+#[derive(Encode, Decode)]
+struct ResultHead {
+    seq: u32,
+    ask: u8,
+    key: Observable,
+    observed_ms: i64,
+    cached: bool,
+    more: bool,
+    counts: Counts,
+}
+
+impl Results {
+    /// The message.
+    ///
+    /// # Errors
+    /// When it is larger than the limit.
+    pub fn encode(&self) -> Result<Bytes, Error> {
+        let mut w = Writer::new(KIND, 256 + self.results.len() * 256);
+        w.record(&self.head()?)?;
+        self.asks.iter().try_for_each(|a| w.record(a))?;
+        for r in &self.results {
+            r.write(&mut w)?;
+        }
+        w.finish()
+    }
+
+    fn head(&self) -> Result<Head, Error> {
+        Ok(Head {
+            job: self.job,
+            epoch: self.epoch,
+            worker: self.worker.clone(),
+            upstreams: self.upstreams.clone(),
+            asks: count(self.asks.len())?,
+            results: count(self.results.len())?,
+        })
+    }
+
+    /// What the message takes before its first result.
+    pub(super) fn head_size(&self) -> Result<usize, Error> {
+        let asks: usize = self.asks.iter().map(codec::size).sum::<Result<_, _>>()?;
+        Ok(codec::HEADER + codec::size(&self.head()?)? + asks)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When it is damaged, of another kind or of another major version.
+    pub fn decode(message: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new(message, KIND)?;
+        let h: Head = r.record()?;
+        let asks: Vec<Ask> = r.records(h.asks)?;
+        let mut results = Vec::new();
+        for _ in 0..h.results {
+            let result = LookupResult::read(&mut r, h.upstreams.len())?;
+            if usize::from(result.ask) >= asks.len() {
+                return Err(Error::Damaged("ask"));
+            }
+            results.push(result);
+        }
+        Ok(Self { job: h.job, epoch: h.epoch, worker: h.worker, asks, upstreams: h.upstreams, results })
+    }
+}
+
+impl LookupResult {
+    fn head(&self) -> Result<ResultHead, Error> {
+        Ok(ResultHead {
+            seq: self.seq,
+            ask: self.ask,
+            key: self.key.clone(),
+            observed_ms: self.observed_ms,
+            cached: self.cached,
+            more: self.more,
+            counts: Counts::of(&self.answer)?,
+        })
+    }
+
+    /// What it takes in a message.
+    pub(super) fn size(&self) -> Result<usize, Error> {
+        Ok(codec::size(&self.head()?)? + answer::size(&self.answer)?)
+    }
+
+    fn write(&self, w: &mut Writer) -> Result<(), Error> {
+        w.record(&self.head()?)?;
+        answer::write(&self.answer, w)
+    }
+
+    fn read(r: &mut Reader<'_>, upstreams: usize) -> Result<Self, Error> {
+        let h: ResultHead = r.record()?;
+        Ok(Self {
+            seq: h.seq,
+            ask: h.ask,
+            key: h.key,
+            observed_ms: h.observed_ms,
+            cached: h.cached,
+            more: h.more,
+            answer: h.counts.read(r, upstreams)?,
+        })
+    }
+}

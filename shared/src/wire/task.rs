@@ -1,0 +1,124 @@
+//! A task: lookups of one job and one source class, up to 256 questions.
+
+use bincode::{Decode, Encode};
+use bytes::Bytes;
+
+use super::codec::{Error, Reader, Writer};
+use crate::job::JobId;
+use crate::marking::{Pap, Tlp};
+use crate::observable::Observable;
+
+const KIND: u8 = 1;
+
+/// Asks a worker for lookups.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Whose lookups.
+    pub job: JobId,
+    /// Which take-over of the job (fencing); results repeat it.
+    pub epoch: u32,
+    /// Queue that the results go to.
+    pub reply_to: String,
+    /// Whose job it is.
+    pub tenant: String,
+    /// Checked again by the worker (I5).
+    pub tlp: Tlp,
+    /// Checked again by the worker (I5).
+    pub pap: Pap,
+    /// Wall-clock end of the job, milliseconds since 1970; asked no more after it.
+    pub deadline_ms: Option<i64>,
+    /// What is asked; lookups refer to these by index.
+    pub asks: Vec<Ask>,
+    /// The lookups.
+    pub lookups: Vec<TaskLookup>,
+}
+
+/// A source and the questions to ask of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+pub struct Ask {
+    /// Source instance.
+    pub source: String,
+    /// DNS record types by number; empty where a lookup is one question.
+    pub types: Vec<u16>,
+    /// Rows or records wanted at most from one answer.
+    pub limit: u32,
+}
+
+/// One lookup of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct TaskLookup {
+    /// The coordinator's number for it.
+    pub seq: u32,
+    /// Index into the task's asks.
+    pub ask: u8,
+    /// Which of the ask's questions are wanted, bit by index; later rounds ask fewer.
+    pub questions: u32,
+    /// What is looked up.
+    pub key: Observable,
+}
+
+#[derive(Encode, Decode)]
+struct Head {
+    job: JobId,
+    epoch: u32,
+    reply_to: String,
+    tenant: String,
+    tlp: Tlp,
+    pap: Pap,
+    deadline_ms: Option<i64>,
+    asks: u32,
+    lookups: u32,
+}
+
+impl Task {
+    /// The message.
+    ///
+    /// # Errors
+    /// When it is larger than the limit.
+    pub fn encode(&self) -> Result<Bytes, Error> {
+        let mut w = Writer::new(KIND, 256 + self.lookups.len() * 48);
+        w.record(&Head {
+            job: self.job,
+            epoch: self.epoch,
+            reply_to: self.reply_to.clone(),
+            tenant: self.tenant.clone(),
+            tlp: self.tlp,
+            pap: self.pap,
+            deadline_ms: self.deadline_ms,
+            asks: count(self.asks.len())?,
+            lookups: count(self.lookups.len())?,
+        })?;
+        self.asks.iter().try_for_each(|a| w.record(a))?;
+        self.lookups.iter().try_for_each(|l| w.record(l))?;
+        w.finish()
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// When it is damaged, of another kind or of another major version.
+    pub fn decode(message: &[u8]) -> Result<Self, Error> {
+        let mut r = Reader::new(message, KIND)?;
+        let h: Head = r.record()?;
+        let asks: Vec<Ask> = r.records(h.asks)?;
+        let lookups: Vec<TaskLookup> = r.records(h.lookups)?;
+        if lookups.iter().any(|l| usize::from(l.ask) >= asks.len()) {
+            return Err(Error::Damaged("ask"));
+        }
+        Ok(Self {
+            job: h.job,
+            epoch: h.epoch,
+            reply_to: h.reply_to,
+            tenant: h.tenant,
+            tlp: h.tlp,
+            pap: h.pap,
+            deadline_ms: h.deadline_ms,
+            asks,
+            lookups,
+        })
+    }
+}
+
+pub(super) fn count(n: usize) -> Result<u32, Error> {
+    u32::try_from(n).map_err(|_| Error::TooLarge(n))
+}
