@@ -1,1 +1,25 @@
-fn main() {}
+//! The binary `kudzu`; everything is in the library.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use kudzu_cli::{Cli, console::Console, exit, interrupt};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::of_clap(&error),
+    };
+    let mut console = Console::new(&cli.global);
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| exit::Failure::failed(format!("start the runtime: {e}")))
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(interrupt::guarded(kudzu_cli::run(cli)));
+            // What still runs must not keep an interrupted command alive.
+            runtime.shutdown_background();
+            outcome
+        });
+    console.finish(outcome)
+}

@@ -72,6 +72,9 @@ pub struct PlanAsk {
     pub limit: u32,
     /// Which of them.
     pub when: When,
+    /// Nodes of one level that it is asked about at most: those first that most ways lead
+    /// to, ways with few siblings counting more. `None` for all.
+    pub per_level: Option<u32>,
 }
 
 /// A condition on a node beyond kind and depth.
@@ -136,6 +139,7 @@ struct RawAsk {
     limit: u32,
     #[serde(default = "always")]
     when: When,
+    per_level: Option<u32>,
 }
 
 fn hub() -> u32 {
@@ -239,6 +243,7 @@ impl Plan {
                     kinds: Vec::new(),
                     limit: limit(),
                     when: When::Always,
+                    per_level: None,
                 });
             }
         }
@@ -290,5 +295,6 @@ fn check_ask(raw: &RawAsk) -> Result<PlanAsk, String> {
         kinds,
         limit: raw.limit,
         when: raw.when,
+        per_level: raw.per_level,
     })
 }

@@ -19,7 +19,13 @@ fn alias(from: &str, to: &str) -> Record {
 }
 
 fn a(owner: &str, last: u8) -> Record {
-    Record { name: n(owner), rtype: rtype::A, class: 1, ttl: 60, data: Data::A(Ipv4Addr::new(192, 0, 2, last)) }
+    Record {
+        name: n(owner),
+        rtype: rtype::A,
+        class: 1,
+        ttl: 60,
+        data: Data::A(Ipv4Addr::new(192, 0, 2, last)),
+    }
 }
 
 fn question(text: &str) -> Question {
@@ -111,7 +117,9 @@ fn what_is_no_answer_to_the_question() {
         m[at] = octet;
         m
     };
-    for bad in [with(2, 0x01), with(2, 0x89), with(5, 2), with(5, 0), good[..11].to_vec(), good[..14].to_vec()] {
+    for bad in
+        [with(2, 0x01), with(2, 0x89), with(5, 2), with(5, 0), good[..11].to_vec(), good[..14].to_vec()]
+    {
         assert!(read(&q, &bad).is_none());
     }
     // Upper case comes back from servers that mirror it.

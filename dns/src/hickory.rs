@@ -119,15 +119,16 @@ impl Inner {
         let request = DnsRequest::from_query(Query::query(qname, RecordType::from(question.qtype)), options);
         let mut client = UdpClientStream::builder(server, TokioRuntimeProvider::default())
             .with_timeout(Some(self.timeout))
-            .with_max_retries(0)
+            // One send: its own retries would come on top of ours.
+            .with_max_retries(1)
+            .with_retry_interval_floor(u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX))
             .build();
         match client.send_message(request).next().await {
-            Some(Ok(response)) => {
-                answer::read(question, response.as_buffer()).ok_or(Verdict::Malformed)
-            }
-            Some(Err(NetError::Timeout)) => Err(Verdict::Timeout),
+            Some(Ok(response)) => answer::read(question, response.as_buffer()).ok_or(Verdict::Malformed),
             Some(Err(NetError::Proto(_))) => Err(Verdict::Malformed),
-            Some(Err(_)) | None => Err(Verdict::Unreachable),
+            Some(Err(_)) => Err(Verdict::Unreachable),
+            // Its stream ends without an item when the time is over.
+            None => Err(Verdict::Timeout),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use hickory::Hickory;
 pub use instant::Instant;
 pub use record::{Data, Record, Soa};
 pub use servers::{Gate, Server};
-pub use system::{system_servers, SystemError};
+pub use system::{SystemError, system_servers};
 pub use udp::{Counters, Udp, UdpConfig};
 
 /// DNS record types that have a typed view (RFC 1035 section 3.2.2, RFC 3596).

@@ -157,7 +157,8 @@ fn data(m: &[u8], start: usize, end: usize, rtype: u16, scratch: &mut Vec<u8>) -
             let (mname, next) = host(start)?;
             let (rname, next) = host(next)?;
             let numbers = <[u8; 20]>::try_from(m.get(next..end)?).ok()?;
-            let word = |i: usize| u32::from_be_bytes([numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]]);
+            let word =
+                |i: usize| u32::from_be_bytes([numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]]);
             Some(Data::Soa(Box::new(Soa { mname, rname, serial: word(0), minimum: word(16) })))
         }
         _ => Some(Data::Raw(raw.into())),

@@ -41,7 +41,10 @@ fn every_typed_view() {
     assert_eq!(all[1].ttl, 0);
     assert_eq!(data[2], Data::Name(b"\x02ns\x01a\x00".as_slice().into()));
     assert_eq!(data[3], Data::Mx(10, b"\x00".as_slice().into()));
-    assert_eq!(data[4], Data::Txt(vec![b"a".as_slice().into(), b"".as_slice().into(), b"bc".as_slice().into()]));
+    assert_eq!(
+        data[4],
+        Data::Txt(vec![b"a".as_slice().into(), b"".as_slice().into(), b"bc".as_slice().into()])
+    );
     let Data::Soa(soa) = &data[5] else { panic!("{:?}", data[5]) };
     assert_eq!((soa.serial, soa.minimum), (9, 256));
     assert_eq!(data[6], Data::Raw(b"xyz".as_slice().into()));

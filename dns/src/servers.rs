@@ -166,7 +166,8 @@ impl Servers {
         let now_ns = self.nanos(now);
         if failures >= PATIENCE && state.benched_until.load(Relaxed) <= now_ns {
             let doubled = BENCH.0 * 2_u32.saturating_pow((failures - PATIENCE).min(6));
-            let until = now_ns.saturating_add(u64::try_from(doubled.min(BENCH.1).as_nanos()).unwrap_or(u64::MAX));
+            let until =
+                now_ns.saturating_add(u64::try_from(doubled.min(BENCH.1).as_nanos()).unwrap_or(u64::MAX));
             state.benched_until.store(until, Relaxed);
             tracing::debug!(server = %state.server.addr, failures, "resolver benched");
         }
@@ -205,7 +206,8 @@ mod tests {
                 Choice::Nobody => panic!("no server"),
             }
         }
-        let within = |at: Instant| sent.iter().filter(|t| **t >= at && **t < at + Duration::from_secs(1)).count();
+        let within =
+            |at: Instant| sent.iter().filter(|t| **t >= at && **t < at + Duration::from_secs(1)).count();
         assert!(sent.iter().all(|t| within(*t) <= 105), "{:?}", sent.iter().map(|t| within(*t)).max());
         assert!(sent[499] - sent[0] < Duration::from_millis(5100));
     }

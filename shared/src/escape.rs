@@ -131,7 +131,10 @@ mod tests {
         assert!(matches!(terminal("plain"), Cow::Borrowed(_)));
         assert_eq!(terminal("\x1b[31mred"), "\\u{1b}[31mred");
         assert_eq!(terminal("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c");
-        assert_eq!(terminal("a\u{200b}\u{feff}\u{e0041}\u{9b}\x7f"), "a\\u{200b}\\u{feff}\\u{e0041}\\u{9b}\\u{7f}");
+        assert_eq!(
+            terminal("a\u{200b}\u{feff}\u{e0041}\u{9b}\x7f"),
+            "a\\u{200b}\\u{feff}\\u{e0041}\\u{9b}\\u{7f}"
+        );
         assert_eq!(terminal("a\u{2028}b\r\nc"), "a\\u{2028}b\\u{d}\\u{a}c");
         assert_eq!(Escaped("x\0y").to_string(), "x\\u{0}y");
     }
@@ -143,7 +146,8 @@ mod tests {
         assert_eq!(shorten("abc", 3), "abc");
         assert_eq!(shorten("ab\0c", 4), "ab…");
         for max in 1..20 {
-            for text in ["\0\0\0\0\0\0", "ääääääääää", "a\u{202e}b\u{202e}c", "abcdefghijklmnopqrstuv"] {
+            for text in ["\0\0\0\0\0\0", "ääääääääää", "a\u{202e}b\u{202e}c", "abcdefghijklmnopqrstuv"]
+            {
                 assert!(shorten(text, max).chars().count() <= max, "{text:?} {max}");
             }
         }

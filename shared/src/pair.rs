@@ -64,11 +64,13 @@ pub enum Relation {
     CertificateName = 24,
     /// Related as a pair set or declared source says.
     RelatedTo = 25,
+    /// A domain that this person or mailbox registered (RDAP reverse search, RFC 9536).
+    RegistrantOf = 26,
 }
 
 impl Relation {
     /// Every relation, in canonical order.
-    pub const ALL: [Relation; 25] = [
+    pub const ALL: [Relation; 26] = [
         Relation::ResolvesTo,
         Relation::AliasOf,
         Relation::AliasFrom,
@@ -94,6 +96,7 @@ impl Relation {
         Relation::NamedInCertificate,
         Relation::CertificateName,
         Relation::RelatedTo,
+        Relation::RegistrantOf,
     ];
 
     /// The name in the API and in exports.
@@ -124,6 +127,7 @@ impl Relation {
             Relation::NamedInCertificate => "named-in-certificate",
             Relation::CertificateName => "certificate-name",
             Relation::RelatedTo => "related-to",
+            Relation::RegistrantOf => "registrant-of",
         }
     }
 

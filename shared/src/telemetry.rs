@@ -100,7 +100,8 @@ impl<W: Write> Write for Harmless<W> {
             if c == '\n' || !escape::is_hidden(c) {
                 out.push(c);
             } else {
-                let units = c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect::<String>();
+                let units =
+                    c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect::<String>();
                 out.push_str(&units);
             }
         }

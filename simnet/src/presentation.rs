@@ -1,6 +1,8 @@
 //! Record data in presentation form, both ways.
 
-use crate::model::{RData, Record, Soa, rtype};
+#[cfg(test)]
+use crate::model::Record;
+use crate::model::{RData, Soa, rtype};
 use crate::name::Name;
 
 /// Reads record data; the error says what was expected.
@@ -24,8 +26,9 @@ pub(crate) fn parse(mnemonic: &str, text: &str) -> Result<(u16, RData), &'static
     })
 }
 
-/// Writes record data as passive DNS shows it.
-pub(crate) fn text(record: &Record) -> String {
+/// Writes record data; only the tests need to.
+#[cfg(test)]
+fn text(record: &Record) -> String {
     match &record.rdata {
         RData::A(addr) => addr.to_string(),
         RData::Aaaa(addr) => addr.to_string(),
@@ -52,6 +55,7 @@ pub(crate) fn txt(bytes: &[u8]) -> RData {
     RData::Txt(bytes.chunks(255).map(Into::into).collect())
 }
 
+#[cfg(test)]
 fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for byte in bytes {

@@ -1,1 +1,11 @@
-//! Crate under construction.
+//! The worker: takes tasks, looks up, caches, answers.
+//!
+//! [`registry`] lists the sources; [`Worker`] runs them over a broker, a cache, a limiter
+//! and a resolver, whichever back ends these have.
+
+pub mod http;
+pub mod sources;
+mod worker;
+
+pub use sources::{Registry, registry};
+pub use worker::{Error, ResolverError, Stats, Worker, WorkerConfig, queue, start_resolver, udp_config};

@@ -67,7 +67,7 @@ fn child(rules: &Rules, store: &mut Store, tree: &Builder, edge: &Edge, depth: u
     let flags = entry.flags | role(edge.relation);
     let mut wanted = Vec::new();
     for (at, rule) in rules.asks.iter().enumerate() {
-        let free = rule.never.is_none() && rule.source.credits.is_none();
+        let free = rule.never.is_none() && rule.source.credits.is_none() && rule.ask.per_level.is_none();
         // At most MAX_ASKS asks pass the plan's check.
         let at = at as u8;
         if free && rules.applies(rule, item, depth, flags) && store.lookup_of(edge.value, at).is_none() {

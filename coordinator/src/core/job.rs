@@ -2,7 +2,7 @@
 //! randomness: time comes with the event.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, VecDeque};
 
 use kudzu_shared::observable::Observable;
 use kudzu_shared::outcome::{Answer, End, Verdict};
@@ -10,9 +10,11 @@ use kudzu_shared::source::Class;
 use rustc_hash::FxHashMap;
 
 use super::ahead;
+use super::planted::{Bugs, Planted};
 use super::queue::{Batch, Limits, Queue};
+pub use super::report::Counts;
 use super::store::{LookupId, Store, state};
-use crate::model::Progress;
+use super::ticket::{self, Ticket};
 use crate::tree::build::Builder;
 use crate::tree::rules::Rules;
 
@@ -22,7 +24,7 @@ pub enum Event {
     /// A lookup's result came.
     Result {
         /// The lookup, as it was sent.
-        lookup: LookupId,
+        lookup: Ticket,
         /// Whether further parts of the same answer follow.
         more: bool,
         /// What it brought.
@@ -48,7 +50,7 @@ pub enum Action {
 pub struct Settings {
     /// Window and packing; HTTP classes get a thirty-second of the window.
     pub limits: Limits,
-    /// Later rounds in which transient failures are asked again.
+    /// Later rounds in which transient failures are asked again, at most 3.
     pub rounds: u8,
     /// When the first later round comes; each further one doubles it. It must be longer than
     /// a failure stays in the cache.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub redispatch_ms: u64,
     /// Whether lookups are asked before the tree demands them.
     pub ahead: bool,
+    /// For tests of the tests.
+    pub bugs: Bugs,
 }
 
 impl Default for Settings {
@@ -67,21 +71,9 @@ impl Default for Settings {
             retry_ms: 1_200,
             redispatch_ms: 120_000,
             ahead: true,
+            bugs: Bugs::default(),
         }
     }
-}
-
-/// Lookups by where they are (I1).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// All of them.
-    pub registered: u64,
-    /// In a queue, or waiting for a later round.
-    pub waiting: u64,
-    /// Sent.
-    pub in_flight: u64,
-    /// Ended.
-    pub ended: u64,
 }
 
 /// One job.
@@ -91,17 +83,17 @@ pub struct Job {
     pub(crate) store: Store,
     pub(crate) tree: Builder,
     settings: Settings,
-    started: u64,
+    pub(super) started: u64,
     deadline: Option<u64>,
-    queues: [Queue; 3],
+    pub(super) queues: [Queue; 3],
     retries: BinaryHeap<Reverse<(u64, LookupId)>>,
-    sent: VecDeque<(u64, Vec<LookupId>)>,
+    sent: VecDeque<(u64, Vec<Ticket>)>,
     parts: FxHashMap<LookupId, Answer>,
-    by_source: Vec<[u64; 3]>,
-    questions: u64,
+    pub(super) by_source: Vec<[u64; 3]>,
+    pub(super) questions: u64,
     /// Results for lookups that had ended.
     pub duplicates: u64,
-    first_tree: Option<u64>,
+    pub(super) first_tree: Option<u64>,
     done: bool,
 }
 
@@ -110,7 +102,8 @@ impl Job {
     pub fn start(now: u64, rules: Rules, settings: Settings, out: &mut Vec<Action>) -> Self {
         let mut store = Store::default();
         let mut ask = Vec::new();
-        let tree = Builder::new(&rules, &mut store, &mut ask);
+        let settings = Settings { rounds: settings.rounds.min(ticket::ROUNDS), ..settings };
+        let tree = Builder::new(&rules, &mut store, settings.bugs, &mut ask);
         let http = Limits { window: (settings.limits.window / 32).max(16), ..settings.limits };
         let mut job = Self {
             deadline: rules.budgets.deadline_ms.map(|d| now.saturating_add(d)),
@@ -144,10 +137,19 @@ impl Job {
             self.duplicates += u64::from(matches!(event, Event::Result { .. }));
             return;
         }
+        // Whatever event tells that it is late.
+        if self.deadline.is_some_and(|d| now >= d) {
+            self.stop(Verdict::Deadline);
+        }
         match event {
             Event::Result { lookup, more, answer } => self.on_result(now, lookup, more, answer),
             Event::Tick => self.on_tick(now),
-            Event::Cancel => self.stop(Verdict::Cancelled),
+            Event::Cancel => {
+                if self.settings.bugs.has(Planted::AskAfterCancel) {
+                    self.plant_ask_after_cancel(out);
+                }
+                self.stop(Verdict::Cancelled);
+            }
         }
         self.proceed(now, out);
     }
@@ -164,60 +166,19 @@ impl Job {
     }
 
     /// What a task says of a lookup: the ask's index in the plan, and the key.
-    pub fn describe(&self, lookup: LookupId) -> (u8, Observable) {
-        let l = &self.store.lookups[lookup];
+    pub fn describe(&self, lookup: Ticket) -> (u8, Observable) {
+        let l = &self.store.lookups[ticket::lookup(lookup)];
         (l.ask, self.store.names.get(l.key).to_owned())
     }
 
-    /// The round that a lookup is in: 0 is the first.
-    pub fn round(&self, lookup: LookupId) -> u8 {
-        self.store.lookups.get(lookup).map_or(0, |l| l.rounds)
+    /// The round that a lookup was sent in: 0 is the first.
+    pub fn round(&self, lookup: Ticket) -> u8 {
+        ticket::round(lookup)
     }
 
     /// The job's rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
-    }
-
-    /// Lookups by where they are, counted anew (I1); linear, for tests and reports.
-    pub fn counts(&self) -> Counts {
-        let mut c = Counts::default();
-        for lookup in self.store.lookups.iter() {
-            c.registered += 1;
-            c.waiting += u64::from(lookup.is(state::WAITING));
-            c.in_flight += u64::from(lookup.is(state::IN_FLIGHT));
-            c.ended += u64::from(lookup.is(state::ENDED));
-        }
-        c
-    }
-
-    /// Where the job stands.
-    pub fn progress(&self, now: u64) -> Progress {
-        let mut sources = BTreeMap::new();
-        let (mut ended, mut in_flight) = (0, 0);
-        for (rule, counts) in self.rules.asks.iter().zip(&self.by_source) {
-            let entry: &mut [u64; 3] = sources.entry(rule.source.name.clone()).or_default();
-            for (sum, n) in entry.iter_mut().zip(counts) {
-                *sum += n;
-            }
-            ended += counts[0];
-            in_flight += counts[2];
-        }
-        let registered = u64::from(self.store.lookups.len());
-        let ended = ended.min(registered);
-        Progress {
-            elapsed_ms: now.saturating_sub(self.started),
-            nodes: u64::from(self.store.names.len()),
-            levels: self.tree.depth(),
-            registered,
-            waiting: registered.saturating_sub(ended + in_flight),
-            in_flight,
-            ended,
-            questions: self.questions,
-            outstanding: self.queues.iter().map(|q| u64::from(q.outstanding())).sum(),
-            sources,
-            first_tree_ms: self.first_tree,
-        }
     }
 
     fn enqueue(&mut self, lookups: &[LookupId], demanded: bool) {
@@ -235,11 +196,22 @@ impl Job {
         (0..all).filter(open).fold(0, |mask, i| mask | 1 << i)
     }
 
-    fn on_result(&mut self, now: u64, id: LookupId, more: bool, answer: Answer) {
-        if !self.store.lookups.get(id).is_some_and(|l| l.is(state::IN_FLIGHT)) {
+    /// Whether a result for this ticket is still wanted: its lookup is in flight in the same
+    /// round, or was and waits to be sent again. Else a late part of an answer would be lost.
+    fn is_open(&self, ticket: Ticket) -> bool {
+        let (old, late) = (self.settings.bugs.has(Planted::OldRound), self.settings.bugs.has(Planted::AcceptLate));
+        self.store.lookups.get(ticket::lookup(ticket)).is_some_and(|l| {
+            let open = l.state & (state::LATER | state::ENDED) == 0 || late && l.is(state::ENDED);
+            open && (old || l.rounds == ticket::round(ticket))
+        })
+    }
+
+    fn on_result(&mut self, now: u64, ticket: Ticket, more: bool, answer: Answer) {
+        if !self.is_open(ticket) {
             self.duplicates += 1;
             return;
         }
+        let id = ticket::lookup(ticket);
         if more {
             merge(self.parts.entry(id).or_default(), answer);
             return;
@@ -252,11 +224,12 @@ impl Job {
             None => answer,
         };
         let wanted = self.wanted(id);
-        let ask = usize::from(self.store.lookups[id].ask);
-        let class = self.rules.asks[ask].source.class;
-        self.queues[class as usize].answered(wanted.count_ones());
-        self.by_source[ask][2] -= 1;
+        if self.store.lookups[id].is(state::IN_FLIGHT) {
+            self.came_back(id, wanted);
+        }
         self.note_verdicts(id, wanted, &answer);
+        let drop = self.settings.bugs.has(Planted::DropResult) && id % 5 == 3;
+        let answer = if drop { Answer::default() } else { answer };
         let found = !answer.pairs.is_empty();
         self.store.absorb(id, answer);
         if self.first_tree.is_none() && found {
@@ -278,7 +251,8 @@ impl Job {
         let mut open = wanted;
         for q in &answer.questions {
             if q.index < 32 && wanted & (1 << q.index) != 0 {
-                lookup.set_verdict(q.index, q.verdict);
+                let hide = self.settings.bugs.has(Planted::FailureAsEmpty) && q.verdict == Verdict::Timeout;
+                lookup.set_verdict(q.index, if hide { Verdict::NoData } else { q.verdict });
                 open &= !(1 << q.index);
             }
         }
@@ -296,7 +270,7 @@ impl Job {
         }
         let due = now + (self.settings.retry_ms << lookup.rounds);
         lookup.rounds += 1;
-        lookup.state = lookup.state & !state::IN_FLIGHT | state::WAITING;
+        lookup.state = lookup.state & state::DEMANDED | state::WAITING | state::LATER;
         self.retries.push(Reverse((due, id)));
         true
     }
@@ -311,50 +285,56 @@ impl Job {
         counts[1] += u64::from(bad);
         if demanded {
             self.tree.ended();
+            if self.settings.bugs.has(Planted::EndTwice) {
+                self.tree.ended();
+            }
         }
     }
 
     fn on_tick(&mut self, now: u64) {
-        if self.deadline.is_some_and(|d| now >= d) {
-            self.stop(Verdict::Deadline);
-            return;
-        }
         while let Some(Reverse((due, id))) = self.retries.peek().copied() {
             if due > now {
                 break;
             }
             self.retries.pop();
+            self.store.lookups[id].state &= !state::LATER;
             let demanded = self.store.lookups[id].is(state::DEMANDED);
             self.enqueue(&[id], demanded);
         }
         while self.sent.front().is_some_and(|(at, _)| at + self.settings.redispatch_ms <= now) {
             let lost = self.sent.pop_front().map(|(_, ids)| ids).unwrap_or_default();
-            for id in lost {
-                if self.store.lookups[id].is(state::IN_FLIGHT) {
-                    self.unsend(id);
+            for ticket in lost {
+                // Answered meanwhile, it may be in flight again in a later round.
+                let id = ticket::lookup(ticket);
+                let lost = self.is_open(ticket) && self.store.lookups[id].is(state::IN_FLIGHT);
+                if lost && !self.settings.bugs.has(Planted::ForgetLost) {
+                    self.came_back(id, self.wanted(id));
+                    let lookup = &mut self.store.lookups[id];
+                    lookup.state = lookup.state & state::DEMANDED | state::WAITING;
                     self.enqueue(&[id], true);
                 }
             }
         }
     }
 
-    /// Takes a lookup back as if it had not been sent.
-    fn unsend(&mut self, id: LookupId) {
-        let questions = self.wanted(id).count_ones();
-        let lookup = &mut self.store.lookups[id];
-        lookup.state = lookup.state & !state::IN_FLIGHT | state::WAITING;
-        let ask = usize::from(lookup.ask);
+    /// Gives the window back what a lookup in flight took of it.
+    fn came_back(&mut self, id: LookupId, questions: u32) {
+        let ask = usize::from(self.store.lookups[id].ask);
         self.by_source[ask][2] -= 1;
-        self.queues[self.rules.asks[ask].source.class as usize].answered(questions);
-        self.parts.remove(&id);
+        self.queues[self.rules.asks[ask].source.class as usize].answered(questions.count_ones());
     }
 
-    /// Ends whatever has not ended; the tree is closed with what there is.
+    /// Asks for no more; the tree is closed with what there is.
     fn stop(&mut self, verdict: Verdict) {
         if self.tree.stopped.is_some() {
             return;
         }
         self.tree.stopped = Some(verdict);
+        self.end_open(verdict);
+    }
+
+    /// Ends whatever has not ended.
+    fn end_open(&mut self, verdict: Verdict) {
         for id in 0..self.store.lookups.len() {
             let lookup = self.store.lookups[id];
             if lookup.is(state::ENDED) {
@@ -382,6 +362,8 @@ impl Job {
         self.tree.advance(&self.rules, &mut self.store, &mut asks);
         self.enqueue(&asks, true);
         if self.tree.is_done() {
+            // What was asked ahead and is still open; the tree does not demand it.
+            self.end_open(Verdict::Cancelled);
             self.done = true;
             out.push(Action::Done);
             return;
@@ -394,14 +376,16 @@ impl Job {
     fn send(&mut self, now: u64, at: usize, out: &mut Vec<Action>) {
         while let Some(id) = self.queues[at].pop() {
             let lookup = self.store.lookups[id];
-            if !lookup.is(state::WAITING) {
+            let early = lookup.is(state::LATER) && !self.settings.bugs.has(Planted::AskEarly);
+            let twice = self.settings.bugs.has(Planted::AskTwice) && lookup.is(state::IN_FLIGHT);
+            if early || !lookup.is(state::WAITING) && !twice {
                 continue; // It was queued twice: asked ahead, and then demanded.
             }
             let wanted = self.wanted(id);
             let entry = &mut self.store.lookups[id];
-            entry.state = entry.state & !state::WAITING | state::IN_FLIGHT;
+            entry.state = entry.state & !(state::WAITING | state::LATER) | state::IN_FLIGHT;
             self.by_source[usize::from(lookup.ask)][2] += 1;
-            let full = self.queues[at].pack(now, id, wanted);
+            let full = self.queues[at].pack(now, ticket::of(id, lookup.rounds), wanted);
             self.dispatch(now, full, out);
         }
         let due = self.queues[at].flush_due(now);
@@ -409,20 +393,22 @@ impl Job {
     }
 
     fn dispatch(&mut self, now: u64, batch: Option<Batch>, out: &mut Vec<Action>) {
-        if let Some(batch) = batch {
-            self.sent.push_back((now, batch.lookups.iter().map(|(id, _)| *id).collect()));
+        let Some(mut batch) = batch else { return };
+        // The answer to an earlier task may have come while a lookup was packed again.
+        batch.lookups.retain(|(ticket, _)| self.is_open(*ticket));
+        if !batch.lookups.is_empty() {
+            self.sent.push_back((now, batch.lookups.iter().map(|(ticket, _)| *ticket).collect()));
             out.push(Action::Ask(batch));
         }
     }
 
-    /// Lookups that were asked ahead and that the tree did not demand.
-    pub fn unused(&self) -> u64 {
-        self.store.lookups.iter().filter(|l| !l.is(state::DEMANDED)).count() as u64
-    }
-
-    /// Octets that the job's structures hold.
-    pub fn heap_bytes(&self) -> usize {
-        self.store.heap_bytes() + self.tree.heap_bytes()
+    fn plant_ask_after_cancel(&mut self, out: &mut Vec<Action>) {
+        for queue in &mut self.queues {
+            while let Some(id) = queue.pop() {
+                queue.pack(0, ticket::of(id, self.store.lookups[id].rounds), self.rules.asks.len() as u32);
+            }
+            out.extend(queue.flush().map(Action::Ask));
+        }
     }
 }
 

@@ -6,5 +6,8 @@ mod ahead;
 pub mod chunk;
 pub mod intern;
 pub mod job;
+pub mod planted;
 pub mod queue;
+mod report;
 pub mod store;
+pub mod ticket;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use kudzu_shared::source::Class;
 
 use super::store::LookupId;
+use super::ticket::Ticket;
 
 /// How much may be outstanding, and how tasks are packed.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +24,7 @@ pub struct Batch {
     /// Which queue it travels on.
     pub class: Class,
     /// The lookups.
-    pub lookups: Vec<(LookupId, u32)>,
+    pub lookups: Vec<(Ticket, u32)>,
 }
 
 /// The queues of one class.
@@ -35,7 +36,7 @@ pub struct Queue {
     ahead: VecDeque<LookupId>,
     /// Questions sent and not answered, those packed and not sent included.
     outstanding: u32,
-    pack: Vec<(LookupId, u32)>,
+    pack: Vec<(Ticket, u32)>,
     packed: u32,
     since: u64,
 }
@@ -69,7 +70,7 @@ impl Queue {
     }
 
     /// Packs a popped lookup; returns a task when that fills one.
-    pub fn pack(&mut self, now: u64, lookup: LookupId, questions: u32) -> Option<Batch> {
+    pub fn pack(&mut self, now: u64, lookup: Ticket, questions: u32) -> Option<Batch> {
         let n = questions.count_ones();
         let full = self.packed + n > self.limits.task_questions;
         let task = if full { self.flush() } else { None };

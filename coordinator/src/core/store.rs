@@ -105,6 +105,8 @@ pub mod state {
     pub const IN_FLIGHT: u8 = 4;
     /// It has ended.
     pub const ENDED: u8 = 8;
+    /// With `WAITING`: its later round has not come. A queue may still name it from before.
+    pub const LATER: u8 = 16;
 }
 
 impl Lookup {

@@ -12,9 +12,11 @@ use super::graph::{Asset, Channel, GROUPS, Graph};
 use super::interval::{Span, Spans};
 
 /// Ways weaker than this are not followed.
-const FLOOR: f64 = 0.02;
+const FLOOR: f64 = 0.04;
 /// Passes: the first knows rarity alone, later ones also who else uses an asset.
 const PASSES: usize = 3;
+/// An asset with more users than this ties nobody.
+const CROWD: u64 = 300;
 /// Registered within this many days of each other: waves of one campaign.
 const WAVE_DAYS: f64 = 420.0;
 
@@ -50,6 +52,14 @@ impl Ord for Belief {
     }
 }
 
+/// What one pass over the graph works with.
+struct Pass<'a> {
+    suspects: &'a [f64],
+    /// By asset, for each of its users; made when it is first needed.
+    closeness: Vec<Option<Vec<f64>>>,
+    heap: BinaryHeap<(Belief, usize)>,
+}
+
 impl Beliefs {
     /// Computes them.
     pub fn of(graph: &Graph) -> Self {
@@ -68,47 +78,53 @@ impl Beliefs {
     fn pass(graph: &Graph, suspects: &[f64]) -> Self {
         let n = graph.domains.len();
         let mut b = Self { belief: vec![0.0; n], ties: vec![[None; GROUPS]; n], via: vec![None; n] };
-        let mut heap = BinaryHeap::new();
+        let closeness = graph.assets.iter().map(|_| None).collect();
+        let mut pass = Pass { suspects, closeness, heap: BinaryHeap::new() };
         for (d, domain) in graph.domains.iter().enumerate() {
             if domain.seed {
                 b.belief[d] = 1.0;
-                heap.push((Belief(1.0), d));
+                pass.heap.push((Belief(1.0), d));
             }
         }
         for (at, asset) in graph.assets.iter().enumerate().filter(|(_, a)| a.seed) {
             let now = Spans::one(Span { first: graph.now, last: graph.now });
-            for (d, spans) in &asset.users {
-                let strength = weight(asset.channel)
-                    * closeness(asset, spans, *d, suspects)
-                    * spans.together(&now);
-                b.relax(*d, Tie { from: None, asset: at, strength }, &mut heap, strength);
+            for ((d, spans), close) in asset.users.iter().zip(closeness_of(asset, suspects)) {
+                let strength = weight(asset.channel) * close * spans.together(&now);
+                let tie = Tie { from: None, asset: at, strength };
+                b.keep(*d, tie, asset.channel.group());
+                b.settle(*d, tie, strength, &mut pass.heap);
             }
         }
         let mut settled = vec![false; n];
-        while let Some((Belief(value), d)) = heap.pop() {
+        while let Some((Belief(value), d)) = pass.heap.pop() {
             if value < FLOOR {
                 break;
             }
             if !std::mem::replace(&mut settled[d], true) {
-                b.spread(graph, suspects, d, value, &mut heap);
+                b.spread(graph, &mut pass, d, value);
             }
         }
         b
     }
 
     /// Carries the belief in one domain to those it shares assets with.
-    fn spread(&mut self, graph: &Graph, suspects: &[f64], d: usize, value: f64, heap: &mut BinaryHeap<(Belief, usize)>) {
+    fn spread(&mut self, graph: &Graph, pass: &mut Pass<'_>, d: usize, value: f64) {
+        let Pass { suspects, closeness, heap } = pass;
         let mut reached: Vec<(usize, [f64; GROUPS], Tie)> = Vec::new();
         let mut place = rustc_hash::FxHashMap::<usize, usize>::default();
+        let behind = self.behind(d);
         for at in &graph.domains[d].assets {
             let asset = &graph.assets[*at];
-            if asset.total > 150 {
+            if asset.total > CROWD {
                 continue;
             }
+            let close = closeness[*at].get_or_insert_with(|| closeness_of(asset, suspects));
             let Some((_, own)) = asset.users.iter().find(|(u, _)| *u == d) else { continue };
-            for (c, spans) in asset.users.iter().filter(|(u, _)| *u != d) {
+            for ((c, spans), close) in asset.users.iter().zip(close.iter()) {
+                if *c == d || behind.contains(c) {
+                    continue;
+                }
                 let together = own.together(spans);
-                let close = closeness(asset, spans, *c, suspects);
                 let strength = weight(asset.channel) * close * together * wave(graph, d, *c);
                 if strength < FLOOR {
                     continue;
@@ -133,9 +149,10 @@ impl Beliefs {
         }
     }
 
-    fn relax(&mut self, c: usize, tie: Tie, heap: &mut BinaryHeap<(Belief, usize)>, value: f64) {
-        self.keep(c, tie, Channel::Address.group());
-        self.settle(c, tie, value, heap);
+    /// The domains on the way to one: what is believed because of them is no reason for them.
+    fn behind(&self, d: usize) -> Vec<usize> {
+        let from = |d: usize| self.via[d].and_then(|t| t.from);
+        std::iter::successors(from(d), |d| from(*d)).collect()
     }
 
     fn settle(&mut self, c: usize, tie: Tie, value: f64, heap: &mut BinaryHeap<(Belief, usize)>) {
@@ -196,21 +213,23 @@ const fn weight(channel: Channel) -> f64 {
     }
 }
 
-/// How much using an asset says about one user, 0 to 1: how few others use it at the same
-/// time, or how many of these are suspect.
-fn closeness(asset: &Asset, spans: &Spans, user: usize, suspects: &[f64]) -> f64 {
-    let (mut others, mut suspect) = (0.0, 0.0);
-    for (d, other) in asset.users.iter().filter(|(d, _)| *d != user) {
-        let together = spans.together(other);
-        others += together;
-        suspect += together * suspects[*d];
-    }
+/// How much using an asset says about each of its users, 0 to 1: how few others use it at
+/// the same time, or how many of these are suspect.
+fn closeness_of(asset: &Asset, suspects: &[f64]) -> Vec<f64> {
     // Users that sources count and the tree does not hold may have been there at any time.
     let unknown = asset.total.saturating_sub(asset.users.len() as u64) as f64;
-    let crowd = others + unknown;
-    let rare = 1.0 / (1.0 + (crowd / scale(asset.channel)).powi(3));
-    let share = if crowd > 0.0 { suspect / crowd } else { 0.0 };
-    rare.max(share)
+    let close = |(user, spans): &(usize, Spans)| {
+        let (mut crowd, mut suspect) = (unknown, 0.0);
+        for (d, other) in asset.users.iter().filter(|(d, _)| d != user) {
+            let together = spans.together(other);
+            crowd += together;
+            suspect += together * suspects[*d];
+        }
+        let rare = 1.0 / (1.0 + (crowd / scale(asset.channel)).powi(3));
+        let share = if crowd > 0.0 { suspect / crowd } else { 0.0 };
+        rare.max(share)
+    };
+    asset.users.iter().map(close).collect()
 }
 
 /// The number of other users at which a tie is worth half.

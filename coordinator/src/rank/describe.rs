@@ -50,7 +50,7 @@ pub fn addresses(tree: &Tree, graph: &Graph, beliefs: &Beliefs, keep: usize, flo
     let mut found: Vec<(u32, f64, usize)> = graph
         .assets
         .iter()
-        .filter(|a| a.channel == Channel::Address && !a.seed && a.total <= 150)
+        .filter(|a| a.channel == Channel::Address && !a.seed && a.total <= 300)
         .filter(|a| tree.node(a.nodes.0).suppressed.is_none())
         .filter_map(|a| {
             let belief = |d: usize| if graph.domains[d].seed { 1.0 } else { beliefs.score(d) };

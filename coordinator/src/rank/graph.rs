@@ -5,13 +5,27 @@ use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::time::UnixSeconds;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::interval::{Span, Spans};
 use crate::tree::{EdgeView, Tree};
 
 /// Users of one asset that are kept at most; what more than these share ties nobody.
-const CROWD: usize = 160;
+const CROWD: usize = 300;
+
+/// A use of an asset, before uses are put together.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    asset: usize,
+    domain: usize,
+    span: Span,
+    /// Whether it comes from the reverse tree.
+    reverse: bool,
+}
+
+/// Addresses with reverse names under one domain from which on it is their provider's:
+/// providers name what they let, and who lives there is not theirs.
+const PROVIDER: u32 = 3;
 
 /// A kind of tie. Channels of one group are not independent of each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +129,7 @@ pub struct Graph {
     pub assets: Vec<Asset>,
     /// The instant that the job looks at.
     pub now: UnixSeconds,
+    uses: Vec<Use>,
     by_name: FxHashMap<Box<[u8]>, usize>,
     by_node: FxHashMap<(Channel, u32, Option<u32>), usize>,
     /// Domain of each node, where it has one.
@@ -139,6 +154,8 @@ impl Graph {
         }
         g.pair_servers(&servers);
         g.bursts(&registrars);
+        g.gather();
+        g.drop_repeated();
         g.count(tree);
         g
     }
@@ -199,6 +216,7 @@ impl Graph {
             R::SpfAddress => (Channel::SpfAddress, e.from, e.to, live),
             R::ResponsibleMailbox => (Channel::Mailbox, e.from, e.to, lasting),
             R::RegisteredBy | R::ContactMailbox => (Channel::Registrant, e.from, e.to, lasting),
+            R::RegistrantOf => (Channel::Registrant, e.to, e.from, lasting),
             R::NamedInCertificate => (Channel::Certificate, e.from, e.to, validity(tree, e.to)),
             R::CertificateName => (Channel::Certificate, e.to, e.from, validity(tree, e.from)),
             R::RelatedTo => {
@@ -210,6 +228,9 @@ impl Graph {
         };
         let Some(domain) = self.of_node[user as usize] else { return };
         self.use_asset(domain, channel, (asset, None), span);
+        if let (Relation::ReverseName, Some(last)) = (e.relation, self.uses.last_mut()) {
+            last.reverse = true;
+        }
         // Who owns a name server, mail host or alias target is tied to those who use it.
         if let Some(owner) = self.of_node[asset as usize].filter(|o| *o != domain) {
             self.use_asset(owner, channel, (asset, None), Span::ALWAYS);
@@ -228,22 +249,60 @@ impl Graph {
         }
     }
 
+    /// What is said as a tie of its own kind is not said again by a pair set.
+    fn drop_repeated(&mut self) {
+        let said = |d: usize, node: u32, assets: &[Asset]| {
+            let same = |a: &usize| assets[*a].nodes.0 == node && assets[*a].channel != Channel::Related;
+            self.domains[d].assets.iter().any(same)
+        };
+        let mut dropped = Vec::new();
+        for (at, asset) in self.assets.iter().enumerate().filter(|(_, a)| a.channel == Channel::Related) {
+            let users = asset.users.iter().map(|(d, _)| *d);
+            dropped.extend(users.filter(|d| said(*d, asset.nodes.0, &self.assets)).map(|d| (at, d)));
+        }
+        for (at, d) in dropped {
+            self.assets[at].users.retain(|(u, _)| *u != d);
+            self.domains[d].assets.retain(|a| *a != at);
+        }
+    }
+
     fn use_asset(&mut self, domain: usize, channel: Channel, nodes: (u32, Option<u32>), span: Span) {
         let next = self.assets.len();
         let at = *self.by_node.entry((channel, nodes.0, nodes.1)).or_insert(next);
         if at == next {
             self.assets.push(Asset { channel, nodes, users: Vec::new(), total: 0, seed: false });
         }
-        let asset = &mut self.assets[at];
-        if asset.users.len() >= CROWD {
-            asset.total += 1; // So many that the tie says nothing: counted, not kept.
-            return;
-        }
-        match asset.users.iter_mut().rev().find(|(d, _)| *d == domain) {
-            Some((_, spans)) => spans.add(span),
-            None => {
-                asset.users.push((domain, Spans::one(span)));
-                self.domains[domain].assets.push(at);
+        self.uses.push(Use { asset: at, domain, span, reverse: false });
+    }
+
+    /// Puts the uses together by asset and domain.
+    fn gather(&mut self) {
+        let mut uses = std::mem::take(&mut self.uses);
+        let mut named = vec![0u32; self.domains.len()];
+        uses.iter().filter(|u| u.reverse).for_each(|u| named[u.domain] += 1);
+        let let_out: FxHashSet<(usize, usize)> = uses
+            .iter()
+            .filter(|u| u.reverse && named[u.domain] >= PROVIDER)
+            .map(|u| (u.asset, u.domain))
+            .collect();
+        uses.retain(|u| !let_out.contains(&(u.asset, u.domain)));
+        uses.sort_unstable_by_key(|u| (u.asset, u.domain, u.span.first, u.span.last));
+        for of_asset in uses.chunk_by(|a, b| a.asset == b.asset) {
+            let Some(at) = of_asset.first().map(|u| u.asset) else { continue };
+            for of_domain in of_asset.chunk_by(|a, b| a.domain == b.domain) {
+                let Some(first) = of_domain.first() else { continue };
+                let asset = &mut self.assets[at];
+                if asset.users.len() >= CROWD {
+                    asset.total += 1; // So many that the tie says nothing: counted, not kept.
+                    continue;
+                }
+                let mut spans = Spans::one(first.span);
+                of_domain.iter().skip(1).for_each(|u| spans.add(u.span));
+                // What was over when a domain was registered anew is another holder's.
+                let registered = self.domains[first.domain].registered.unwrap_or(i64::MIN);
+                let Some(spans) = spans.since(registered.saturating_sub(86_400)) else { continue };
+                asset.users.push((first.domain, spans));
+                self.domains[first.domain].assets.push(at);
             }
         }
     }
@@ -317,8 +376,7 @@ impl Graph {
                 let suppressed = tree.node(asset.nodes.0).suppressed;
                 let listed = suppressed.is_some_and(|s| s.count.is_none());
                 let counted = suppressed.and_then(|s| s.count).unwrap_or(0);
-                let users = tree.user_total(asset.nodes.0);
-                asset.total = asset.total.max(counted).max(users);
+                asset.total = (asset.total + tree.unseen_users(asset.nodes.0)).max(counted);
                 if listed && !asset.seed {
                     asset.total = u64::MAX; // A list calls it everybody's.
                 }

@@ -7,6 +7,9 @@ const DAY: f64 = 86_400.0;
 /// within weeks by the same hand, and within years by another.
 const FADE_DAYS: f64 = 20.0;
 
+/// Seconds after which a gap leaves nothing: ten halvings.
+const FORGOTTEN: i64 = 200 * 86_400;
+
 /// A span of time, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -37,6 +40,9 @@ impl Span {
         if gap <= 0 {
             return 1.0;
         }
+        if gap > FORGOTTEN {
+            return 0.0;
+        }
         (-(gap as f64) / DAY / FADE_DAYS * std::f64::consts::LN_2).exp()
     }
 }
@@ -59,14 +65,18 @@ impl Spans {
         }
     }
 
-    /// How far two uses go together: their best spans.
-    pub fn together(&self, other: &Spans) -> f64 {
-        let pairs = self.0.iter().flat_map(|a| other.0.iter().map(move |b| a.together(*b)));
-        pairs.fold(0.0, f64::max)
+    /// The same without what was over before an instant; `None` where nothing is left.
+    pub fn since(&self, at: UnixSeconds) -> Option<Spans> {
+        let left: Vec<Span> = self.0.iter().filter(|s| s.last >= at).copied().collect();
+        (!left.is_empty()).then_some(Spans(left))
     }
 
-    /// The last second of the last span.
-    pub fn last(&self) -> UnixSeconds {
-        self.0.iter().map(|s| s.last).max().unwrap_or(i64::MIN)
+    /// How far two uses go together: their best spans.
+    pub fn together(&self, other: &Spans) -> f64 {
+        if let ([a], [b]) = (self.0.as_slice(), other.0.as_slice()) {
+            return a.together(*b);
+        }
+        let pairs = self.0.iter().flat_map(|a| other.0.iter().map(move |b| a.together(*b)));
+        pairs.fold(0.0, f64::max)
     }
 }

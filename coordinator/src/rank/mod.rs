@@ -21,7 +21,7 @@ use graph::Graph;
 /// Candidates that are kept at most, of domains and of addresses each.
 const KEPT: usize = 1_000;
 /// Scores below this are not worth a line.
-const FLOOR: f64 = 0.02;
+const FLOOR: f64 = 0.05;
 
 /// A domain or address ranked as next attack source.
 #[derive(Debug, Clone, Serialize)]

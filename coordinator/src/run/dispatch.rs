@@ -71,16 +71,6 @@ impl Template {
         Self { task, prefixes }
     }
 
-    /// The record types of an ask's questions, by index.
-    pub fn types(&self, ask: u8) -> &[u16] {
-        &self.task.asks[usize::from(ask)].types
-    }
-
-    /// The source of an ask.
-    pub fn source(&self, ask: u8) -> &str {
-        &self.task.asks[usize::from(ask)].source
-    }
-
     /// A task of these lookups, with the asks it needs and no others.
     fn task(&self, mut lookups: Vec<TaskLookup>) -> Task {
         let mut used: Vec<u8> = lookups.iter().map(|l| l.ask).collect();

@@ -42,7 +42,6 @@ pub struct Runner {
 
 struct Running {
     job: Job,
-    template: Arc<Template>,
     started: Instant,
     actions: Vec<Action>,
     outgoing: VecDeque<Outgoing>,
@@ -72,7 +71,6 @@ impl Runner {
         let job = Job::start(0, rules, self.inner.settings(), &mut actions);
         let mut r = Running {
             job,
-            template,
             started,
             actions,
             outgoing: VecDeque::new(),

@@ -4,7 +4,7 @@
 //! and closes a level once these have ended. What it makes depends on the outcomes of
 //! demanded lookups alone, never on when they came.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 
 use kudzu_shared::observable::Kind;
@@ -16,6 +16,7 @@ use super::rules::{Rules, Suppression};
 use super::zones::Zones;
 use crate::core::chunk::ChunkVec;
 use crate::core::intern::ObsId;
+use crate::core::planted::{Bugs, Planted};
 use crate::core::store::{Edge, LookupId, NIL, NO_DEPTH, Store, flag, relation, state};
 use crate::model::overlaps;
 
@@ -64,23 +65,29 @@ pub struct Builder {
     pub suppressed: FxHashMap<ObsId, Suppression>,
     /// What was cut, by node and relation.
     pub cuts: FxHashMap<(ObsId, u8), u8>,
-    /// Lookups and questions that policy or configuration rule out for the whole job.
+    /// Lookups and questions that policy, configuration or a level's limit rule out.
     pub never: BTreeMap<(u8, Verdict), (u64, u64)>,
     /// Wildcard zones.
     pub zones: Zones,
     prefixes: FxHashMap<u64, Prefix>,
+    /// How strongly the level before leads to each node of the open one: the sum, over the
+    /// ways to it, of a million divided by the values that came with it.
+    pull: Vec<u32>,
     /// Demanded lookups of the open level that have not ended.
     open: u32,
     phase: Phase,
     spent: Vec<u64>,
     questions: u64,
+    /// Lookups that were refused, by ask: they ended without having been asked.
+    pub refused: Vec<u64>,
+    pub(super) bugs: Bugs,
     /// Set once the job is over its deadline or cancelled: what is not asked yet never is.
     pub stopped: Option<Verdict>,
 }
 
 impl Builder {
     /// A tree of the seeds alone; says which lookups they demand.
-    pub fn new(rules: &Rules, store: &mut Store, ask: &mut Vec<LookupId>) -> Self {
+    pub fn new(rules: &Rules, store: &mut Store, bugs: Bugs, ask: &mut Vec<LookupId>) -> Self {
         let mut seeds = rules.spec.seeds.clone();
         seeds.sort();
         seeds.dedup();
@@ -92,10 +99,13 @@ impl Builder {
             never: BTreeMap::new(),
             zones: Zones::default(),
             prefixes: FxHashMap::default(),
+            pull: Vec::new(),
             open: 0,
             phase: Phase::Lookups,
             spent: vec![0; rules.asks.len()],
             questions: 0,
+            refused: vec![0; rules.asks.len()],
+            bugs,
             stopped: None,
         };
         for seed in &seeds {
@@ -133,6 +143,9 @@ impl Builder {
             }
             self.zones.judge(store);
             let offers = self.collect(rules, store);
+            if self.bugs.has(Planted::LateHub) {
+                self.plant_late_hub(rules, store);
+            }
             let start = self.order.len();
             let depth = self.depth() + 1;
             self.levels.push(start);
@@ -153,7 +166,7 @@ impl Builder {
         let suppression = {
             let item = store.names.get(offer.value);
             self.zones.count(item, rules.plan.wildcard_after);
-            let listed = rules.suppression(item, depth == 0);
+            let listed = if self.bugs.has(Planted::AskExcluded) { None } else { rules.suppression(item, depth == 0) };
             listed.or_else(|| self.popular(rules, store, offer.value, depth))
         };
         let entry = &mut store.entries[offer.value];
@@ -184,6 +197,7 @@ impl Builder {
 
     /// Registers what the plan asks of the nodes from `start` on.
     fn demand_level(&mut self, rules: &Rules, store: &mut Store, start: u32, ask: &mut Vec<LookupId>) {
+        let mut limited: Vec<(u8, Reverse<u32>, u32)> = Vec::new();
         for rank in start..self.order.len() {
             let id = self.order[rank];
             let entry = store.entries[id];
@@ -191,20 +205,45 @@ impl Builder {
                 continue;
             }
             for (at, rule) in rules.asks.iter().enumerate() {
-                if rules.applies(rule, store.names.get(id), entry.depth, entry.flags) {
-                    // At most MAX_ASKS asks pass the plan's check.
-                    self.demand(rules, store, id, at as u8, ask);
+                if !rules.applies(rule, store.names.get(id), entry.depth, entry.flags) {
+                    continue;
+                }
+                // At most MAX_ASKS asks pass the plan's check.
+                let at = at as u8;
+                if rule.ask.per_level.is_some() && rule.never.is_none() {
+                    let pull = self.pull.get((rank - start) as usize).copied().unwrap_or(0);
+                    limited.push((at, Reverse(pull), rank));
+                } else {
+                    self.demand(rules, store, id, at, ask);
                 }
             }
         }
+        self.pull = Vec::new();
+        limited.sort_unstable();
+        for group in limited.chunk_by(|a, b| a.0 == b.0) {
+            let Some(rule) = group.first().and_then(|g| rules.asks.get(usize::from(g.0))) else { continue };
+            let most = rule.ask.per_level.map_or(usize::MAX, |n| n as usize);
+            for (at, _, rank) in group.iter().take(most) {
+                self.demand(rules, store, self.order[*rank], *at, ask);
+            }
+            let rest = group.len().saturating_sub(most) as u64;
+            if let Some((at, ..)) = group.first().filter(|_| rest > 0) {
+                self.rule_out(*at, Verdict::Budget, rest, rest * u64::from(rule.questions));
+            }
+        }
+    }
+
+    /// Counts lookups that are not asked, and need no entry of their own for that.
+    fn rule_out(&mut self, at: u8, verdict: Verdict, lookups: u64, questions: u64) {
+        let counts = self.never.entry((at, verdict)).or_default();
+        *counts = (counts.0 + lookups, counts.1 + questions);
     }
 
     fn demand(&mut self, rules: &Rules, store: &mut Store, key: ObsId, at: u8, ask: &mut Vec<LookupId>) {
         let rule = &rules.asks[usize::from(at)];
         let questions = u64::from(rule.questions);
         if let Some(verdict) = rule.never {
-            let counts = self.never.entry((at, verdict)).or_default();
-            *counts = (counts.0 + 1, counts.1 + questions);
+            self.rule_out(at, verdict, 1, questions);
             return;
         }
         let known = store.lookup_of(key, at);
@@ -221,6 +260,7 @@ impl Builder {
             Some(verdict) => {
                 (0..rule.questions).for_each(|q| lookup.set_verdict(q, verdict));
                 lookup.state = state::DEMANDED | state::ENDED;
+                self.refused[usize::from(at)] += 1;
             }
             None if lookup.is(state::ENDED) => {}
             None => {
@@ -241,7 +281,7 @@ impl Builder {
         if !rules.in_scope(store.names.get(key)) {
             return Some(Verdict::Scope);
         }
-        let spent = &mut self.spent[usize::from(at)];
+        let spent = &mut self.spent[rule.purse];
         let over_credits = rule.source.credits.is_some_and(|c| *spent + 1 > c);
         let over_budget = rules.budgets.questions.is_some_and(|q| self.questions + questions > q);
         if over_credits || over_budget {
@@ -262,7 +302,16 @@ impl Builder {
         let Some(at) = rules.probe_rule() else { return };
         for (zone, name) in self.zones.probes(rules.spec.salt) {
             let item = kudzu_shared::observable::Observable::from_name(&name);
+            // A zone whose names are not asked about is not probed either (I5).
+            if rules.suppression(item.as_ref(), false).is_some() {
+                continue;
+            }
             let Some(key) = store.intern(item.as_ref()) else { continue };
+            if self.bugs.has(Planted::LeakProbe) {
+                let way = Offer { parent: self.order[0], value: key, relation: 1 };
+                self.enter(rules, store, way, self.depth());
+                continue;
+            }
             store.entries[key].flags |= flag::PROBE;
             self.demand(rules, store, key, at, ask);
             if let Some(lookup) = store.lookup_of(key, at) {
@@ -320,6 +369,16 @@ impl Builder {
         offers
     }
 
+    fn plant_late_hub(&mut self, rules: &Rules, store: &mut Store) {
+        for rank in self.levels.get(1).copied().unwrap_or(u32::MAX)..self.order.len() {
+            let id = self.order[rank];
+            if let Some(why) = self.popular(rules, store, id, 1) {
+                store.entries[id].flags |= flag::SUPPRESSED;
+                self.suppressed.insert(id, why);
+            }
+        }
+    }
+
     fn suppress_synthesised(&mut self, store: &mut Store, id: ObsId) -> bool {
         if store.names.get(id).kind != Kind::DomainName {
             return false;
@@ -365,7 +424,7 @@ impl Builder {
                 }
                 let cut = if self.order.len() >= rules.budgets.nodes {
                     cut::NODES
-                } else if taken >= rules.budgets.fan_out {
+                } else if taken >= rules.budgets.fan_out && !self.bugs.has(Planted::IgnoreFanOut) {
                     cut::FAN_OUT
                 } else if !self.zones.admit(store.names.get(offer.value), rules.plan.wildcard_keep) {
                     cut::WILDCARD
@@ -375,6 +434,21 @@ impl Builder {
                     continue;
                 };
                 *self.cuts.entry((offer.parent, offer.relation)).or_default() |= cut;
+            }
+        }
+        self.weigh(store, offers, depth);
+    }
+
+    /// Adds up how strongly each node of the new level is led to.
+    fn weigh(&mut self, store: &Store, offers: &[Offer], depth: u8) {
+        let start = self.levels[usize::from(depth)];
+        self.pull = vec![0; (self.order.len() - start) as usize];
+        for group in offers.chunk_by(|a, b| a.parent == b.parent && a.relation == b.relation) {
+            let share = u32::try_from(1_000_000 / group.len()).unwrap_or(0);
+            for entry in group.iter().map(|o| &store.entries[o.value]).filter(|e| e.depth == depth) {
+                if let Some(pull) = self.pull.get_mut((entry.rank - start) as usize) {
+                    *pull = pull.saturating_add(share);
+                }
             }
         }
     }

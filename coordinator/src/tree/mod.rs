@@ -15,6 +15,7 @@ use kudzu_shared::time::UnixSeconds;
 
 use crate::core::intern::ObsId;
 use crate::core::job::Job;
+use crate::core::planted::Planted;
 use crate::core::store::{Edge, NO_DEPTH, PERSONAL, Store, flag, marking, relation, state};
 use build::{Builder, counts, cut, distinct, in_order};
 pub use rules::Suppression;
@@ -73,7 +74,7 @@ pub struct StubView {
     pub parent: Option<u32>,
     /// Along which relation.
     pub relation: Option<Relation>,
-    /// `hub`, `fan-out`, `nodes`, `wildcard`, `limit` or `depth`.
+    /// `hub`, `fan-out`, `nodes`, `wildcard`, `later`, `limit` or `depth`.
     pub reason: &'static str,
     /// How many.
     pub total: u64,
@@ -235,8 +236,13 @@ impl Tree {
         if !wildcard.is_empty() {
             stubs.push(stub("wildcard", wildcard.len() as u64, &wildcard));
         }
-        if !rest.is_empty() {
-            let reason = if why & cut::NODES != 0 { "nodes" } else { "fan-out" };
+        if !rest.is_empty() && !self.built.bugs.has(Planted::ForgetStub) {
+            let reason = match why {
+                _ if why & cut::NODES != 0 => "nodes",
+                _ if why & cut::FAN_OUT != 0 => "fan-out",
+                // A lookup further down told of it when this node's level had closed.
+                _ => "later",
+            };
             stubs.push(stub(reason, rest.len() as u64, &rest));
         }
         let beyond = reported - group.len() as u64;
@@ -246,11 +252,18 @@ impl Tree {
         stubs
     }
 
-    /// How many names use a node, as sources count them: addresses, name servers, mail
-    /// hosts, alias targets, certificates. 0 where nobody counts.
-    pub fn user_total(&self, n: u32) -> u64 {
+    /// How many names use a node beyond those that sources named: they count addresses,
+    /// name servers, mail hosts, alias targets and certificates. 0 where nobody counts.
+    pub fn unseen_users(&self, n: u32) -> u64 {
         let id = self.built.order[n];
         let demanded = |l: u32| self.store.lookups[l].is(state::DEMANDED);
+        let named = |rel: u8| {
+            let pairs = self.store.edges_of(id).filter(|e| e.relation == rel && demanded(e.lookup));
+            let mut values: Vec<ObsId> = pairs.map(|e| e.value).collect();
+            values.sort_unstable();
+            values.dedup();
+            values.len() as u64
+        };
         [
             Relation::HostedName,
             Relation::NameServerOf,
@@ -259,7 +272,7 @@ impl Tree {
             Relation::CertificateName,
         ]
         .into_iter()
-        .filter_map(|r| self.store.total(id, r as u8, demanded))
+        .filter_map(|r| Some(self.store.total(id, r as u8, demanded)?.saturating_sub(named(r as u8))))
         .max()
         .unwrap_or(0)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kudzu_shared::job::{Budgets, JobSpec, Policy};
+use kudzu_shared::job::{Budgets, JobKind, JobSpec, Policy};
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::packs::{ListClass, Packs};
@@ -38,6 +38,8 @@ pub struct Rule {
     pub questions: u8,
     /// Why it is never asked in this job (policy, no endpoint).
     pub never: Option<Verdict>,
+    /// The first ask of the same source: all of them spend its credits together.
+    pub purse: usize,
 }
 
 /// Why a node is shown and not asked about.
@@ -54,8 +56,14 @@ pub struct Suppression {
 impl Rules {
     /// Resolves a plan against the sources there are. [`Plan::check`] has passed: an ask of
     /// an unknown source is dropped here.
-    pub fn new(spec: JobSpec, plan: Plan, budgets: Budgets, sources: &[SourceInfo], packs: Arc<Packs>) -> Self {
-        let asks = plan
+    pub fn new(
+        spec: JobSpec,
+        plan: Plan,
+        mut budgets: Budgets,
+        sources: &[SourceInfo],
+        packs: Arc<Packs>,
+    ) -> Self {
+        let mut asks: Vec<Rule> = plan
             .asks
             .iter()
             .filter_map(|ask| {
@@ -63,9 +71,17 @@ impl Rules {
                 let never = never(&spec.policy, &source);
                 // At most MAX_QUESTIONS types pass the plan's check.
                 let questions = ask.types.len().clamp(1, usize::from(u8::MAX)) as u8;
-                Some(Rule { ask: ask.clone(), source, questions, never })
+                Some(Rule { ask: ask.clone(), source, questions, never, purse: 0 })
             })
             .collect();
+        let purse = |r: &Rule| asks.iter().position(|a| a.source.name == r.source.name).unwrap_or(0);
+        let purses: Vec<usize> = asks.iter().map(purse).collect();
+        for (rule, purse) in asks.iter_mut().zip(purses) {
+            rule.purse = purse;
+        }
+        if spec.kind == JobKind::Enrich {
+            budgets.depth = budgets.depth.min(1); // What is found is told, and not asked about.
+        }
         Self { spec, plan, budgets, asks, packs }
     }
 

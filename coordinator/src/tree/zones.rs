@@ -151,13 +151,15 @@ fn answers(store: &Store, lookup: LookupId) -> Vec<ObsId> {
     let mut at = store.lookups[lookup].key;
     // An alias chain is at most 11 links long (the resolvers' limit).
     for _ in 0..12 {
-        let mut alias = None;
+        let mut alias: Option<ObsId> = None;
         for edge in store.edges_of(at).filter(|e| e.lookup == lookup) {
             if edge.relation == Relation::ResolvesTo as u8 {
                 found.push(edge.value);
             } else if edge.relation == Relation::AliasOf as u8 {
                 found.push(edge.value);
-                alias = Some(edge.value);
+                // One name has one alias; where it has more, whichever came first must not matter.
+                let first = |a: &ObsId| store.names.get(*a) < store.names.get(edge.value);
+                alias = alias.filter(first).or(Some(edge.value));
             }
         }
         match alias {

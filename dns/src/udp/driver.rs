@@ -128,7 +128,12 @@ impl Driver {
     }
 
     fn has_room(&self) -> bool {
-        self.slab.len() < self.setup.in_flight
+        self.waiting.len() < self.setup.in_flight
+    }
+
+    /// Whether as many questions as allowed are out, over UDP or TCP.
+    fn is_full(&self) -> bool {
+        self.slab.len() - self.waiting.len() >= self.setup.in_flight
     }
 
     fn wake(&self, full: bool) -> Option<Instant> {
@@ -163,7 +168,9 @@ impl Driver {
             return;
         }
         self.resume = None;
-        while let Some(&slot) = self.waiting.front() {
+        while !self.is_full()
+            && let Some(&slot) = self.waiting.front()
+        {
             let Some(entry) = self.slab.get(slot) else {
                 self.waiting.pop_front();
                 continue;
@@ -254,7 +261,9 @@ impl Driver {
         let id = u16::from_be_bytes([*i0, *i1]);
         let Some(slot) = self.ids.slot(id) else { return count(&counters.strange) };
         let Some(entry) = self.slab.get(slot) else { return count(&counters.strange) };
-        let Some((_, server)) = entry.flight.filter(|(i, _)| *i == id) else { return count(&counters.strange) };
+        let Some((_, server)) = entry.flight.filter(|(i, _)| *i == id) else {
+            return count(&counters.strange);
+        };
         let addr = self.setup.servers.addr(server);
         if (addr.ip(), addr.port()) != (from.ip(), from.port()) {
             return count(&counters.strange);
@@ -286,7 +295,7 @@ impl Driver {
         if unread && entry.edns && more {
             entry.edns = false;
             if self.transmit(slot, server, Instant::now()).is_err() {
-                self.waiting.push_back(slot);
+                self.waiting.push_front(slot);
             }
             return;
         }
@@ -327,7 +336,7 @@ impl Driver {
             self.finish(slot, reply);
         } else {
             entry.last = Some(Box::new(reply));
-            self.waiting.push_back(slot);
+            self.waiting.push_front(slot);
         }
     }
 
@@ -366,7 +375,7 @@ impl Driver {
             self.ids.free(id);
             self.setup.servers.timed_out(server, now);
             self.setup.servers.release(server);
-            self.waiting.push_back(slot);
+            self.waiting.push_front(slot);
         }
     }
 }

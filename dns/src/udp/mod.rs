@@ -137,7 +137,10 @@ impl Udp {
             };
             let (tx, rx) = mpsc::channel(COMMANDS);
             drivers.push(tx);
-            #[expect(clippy::disallowed_methods, reason = "this crate stands alone; the handle is aborted on drop")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "this crate stands alone; the handle is aborted on drop"
+            )]
             tasks.push(tokio::spawn(driver::run(setup, rx)));
         }
         Ok(Self { servers, counters, drivers, tasks })

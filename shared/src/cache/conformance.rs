@@ -64,9 +64,10 @@ pub async fn values_lapse(cache: &dyn Cache) {
 
 /// Keys and values are octets.
 pub async fn binary_keys_and_values_are_kept_apart(cache: &dyn Cache) {
-    let keys: Vec<Key> = [&b"conformance \0"[..], b"conformance \0\0", b"conformance \xff\n\r", b"conformance  "]
-        .map(Bytes::from_static)
-        .into();
+    let keys: Vec<Key> =
+        [&b"conformance \0"[..], b"conformance \0\0", b"conformance \xff\n\r", b"conformance  "]
+            .map(Bytes::from_static)
+            .into();
     let every: Bytes = (0..=255).collect::<Vec<u8>>().into();
     let entries = keys.iter().map(|k| (k.clone(), [&k[..], &every[..]].concat().into(), LONG));
     cache.put(entries.collect()).await;

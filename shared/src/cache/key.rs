@@ -116,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_key_is_the_same_in_every_process() {
-        let key = KeyPrefix::new(&Partition::Public, 7, &ask("s", &[1], 2)).key(Observable::from_asn(1).as_ref());
+        let key =
+            KeyPrefix::new(&Partition::Public, 7, &ask("s", &[1], 2)).key(Observable::from_asn(1).as_ref());
         let expected = b"\x01\0\0\0\0\x01s\0\0\0\0\0\0\0\x07\x4f\x13\x66\xf5\x6a\xd5\xb2\xeb\x04\0\0\0\x01";
         assert_eq!(key.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }

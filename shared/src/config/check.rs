@@ -97,7 +97,10 @@ fn declared(layers: &mut Layers, key: &str, name: &str, source: &DeclaredSource)
     let texts = source.headers.values().map(super::Secret::expose).chain([source.url.as_str()]);
     let wanted = texts.into_iter().any(|t| t.contains("{api_key}"));
     if wanted != source.api_key.is_some() {
-        layers.complain(key, "api_key and {api_key} (in url or headers) belong together: give both, or none".into());
+        layers.complain(
+            key,
+            "api_key and {api_key} (in url or headers) belong together: give both, or none".into(),
+        );
     }
     if source.takes.is_empty() {
         layers.complain(&format!("{key}.takes"), format!("is empty: name some of {}", kinds()));

@@ -37,7 +37,9 @@ impl Layers {
         };
         match text {
             Ok(text) => self.text(path, &text),
-            Err(why) => self.problem(Origin::File(path.to_owned(), None), "", format!("cannot be read: {why}")),
+            Err(why) => {
+                self.problem(Origin::File(path.to_owned(), None), "", format!("cannot be read: {why}"))
+            }
         }
     }
 
@@ -97,6 +99,7 @@ impl Layers {
     /// The settings with their types. What cannot be read is noted, and taken out so that
     /// the next problem is found too.
     pub(super) fn resolve(&mut self) -> Config {
+        let mut first: HashMap<KeyPath, String> = HashMap::new();
         loop {
             let value = Value::Table(self.table.clone());
             let failed = match serde_path_to_error::deserialize::<_, Config>(value) {
@@ -108,11 +111,15 @@ impl Layers {
                 _ => None,
             });
             let path: KeyPath = keys.collect();
+            let what = failed.inner().message().trim().to_owned();
             if let Some(next) = self.readings.get_mut(&path).filter(|r| !r.is_empty()).map(|r| r.remove(0)) {
                 put(&mut self.table, &path, next);
+                first.entry(path).or_insert(what);
                 continue;
             }
-            self.complain(&path.join("."), failed.inner().message().trim().to_owned());
+            // Of several readings the first is the likeliest, so its error is the one to tell.
+            let what = first.remove(&path).unwrap_or(what);
+            self.complain(&path.join("."), what);
             if !remove(&mut self.table, &path) {
                 return Config::default();
             }
@@ -124,24 +131,30 @@ impl Layers {
         self.origins.contains_key(&key.split('.').map(str::to_owned).collect::<KeyPath>())
     }
 
-    /// Notes a problem at a key, or at the nearest table above it that was set.
+    /// Notes a problem at a key.
     pub(super) fn complain(&mut self, key: &str, what: String) {
-        let mut path: KeyPath = key.split('.').map(str::to_owned).collect();
-        let origin = loop {
-            match self.origins.get(&path) {
-                Some(origin) => break origin.clone(),
-                None if path.pop().is_none() => break Origin::Default,
-                None => {}
-            }
-        };
+        let path: KeyPath = key.split('.').map(str::to_owned).collect();
+        let origin = self.origin(&path).cloned().unwrap_or(Origin::Default);
         self.problem(origin, key, what);
+    }
+
+    /// Where a key was set, or the nearest table above it, or else something below it.
+    fn origin(&self, path: &[String]) -> Option<&Origin> {
+        let above = (1..=path.len()).rev().find_map(|n| self.origins.get(&path[..n]));
+        let below = || self.origins.iter().find(|(key, _)| key.starts_with(path)).map(|(_, origin)| origin);
+        above.or_else(below)
     }
 
     fn problem(&mut self, origin: Origin, key: &str, what: String) {
         self.problems.push(Problem { origin, key: key.to_owned(), what });
     }
 
-    pub(super) fn finish(self) -> Result<(), ConfigErrors> {
+    /// Every problem, those of the file in its order.
+    pub(super) fn finish(mut self) -> Result<(), ConfigErrors> {
+        self.problems.sort_by_key(|p| match p.origin {
+            Origin::File(_, line) => (0, line),
+            _ => (1, None),
+        });
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigErrors(self.problems)) }
     }
 }
@@ -155,7 +168,8 @@ fn readings(default: Option<&Value>, text: &str) -> Vec<Value> {
     match default {
         Some(Value::String(_)) => vec![plain],
         Some(Value::Array(_)) => vec![literal.filter(Value::is_array).unwrap_or(list)],
-        _ => literal.into_iter().chain([plain, list]).collect(),
+        Some(_) => vec![literal.unwrap_or(plain)],
+        None => literal.into_iter().chain([plain, list]).collect(),
     }
 }
 

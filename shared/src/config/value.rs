@@ -43,9 +43,10 @@ impl<'de> Deserialize<'de> for Secret {
         let value = toml::Value::deserialize(d)?;
         match value {
             toml::Value::String(text) => Ok(text.into()),
-            other => {
-                Err(serde::de::Error::custom(format!("expected a text in quotes, found {}", other.type_str())))
-            }
+            other => Err(serde::de::Error::custom(format!(
+                "expected a text in quotes, found {}",
+                other.type_str()
+            ))),
         }
     }
 }
@@ -62,14 +63,18 @@ pub(super) mod addrs {
 
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<SocketAddr>, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Vec<SocketAddr>, D::Error> {
         let texts = Vec::<String>::deserialize(d)?;
         let bad: Vec<_> = texts.iter().filter(|t| parse(t).is_none()).map(|t| format!("{t:?}")).collect();
         if bad.is_empty() {
             return Ok(texts.iter().filter_map(|t| parse(t)).collect());
         }
         let bad = bad.join(", ");
-        Err(serde::de::Error::custom(format!("no address: {bad}; write \"192.0.2.53\" or \"[2001:db8::53]:53\"")))
+        Err(serde::de::Error::custom(format!(
+            "no address: {bad}; write \"192.0.2.53\" or \"[2001:db8::53]:53\""
+        )))
     }
 
     pub(in super::super) fn serialize<S: Serializer>(addrs: &[SocketAddr], s: S) -> Result<S::Ok, S::Error> {
@@ -99,7 +104,10 @@ pub(super) mod text {
         String::deserialize(d)?.parse().map_err(serde::de::Error::custom)
     }
 
-    pub(in super::super) fn serialize<S: Serializer, T: Serialize>(value: &T, s: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer, T: Serialize>(
+        value: &T,
+        s: S,
+    ) -> Result<S::Ok, S::Error> {
         value.serialize(s)
     }
 }

@@ -191,7 +191,8 @@ impl Breakers {
     /// The upstreams that are spared or probed now, sorted.
     pub fn open(&self) -> Vec<String> {
         let map = lock(&self.map);
-        let mut open: Vec<String> = map.iter().filter(|(_, b)| !b.is_closed()).map(|(u, _)| (**u).into()).collect();
+        let mut open: Vec<String> =
+            map.iter().filter(|(_, b)| !b.is_closed()).map(|(u, _)| (**u).into()).collect();
         open.sort_unstable();
         open
     }

@@ -60,7 +60,9 @@ pub async fn places_are_bounded_and_come_free(limiter: &dyn Limiter) {
 
 /// A penalty holds for who asks later, whatever the limit.
 pub async fn nothing_goes_before_retry_after(limiter: &dyn Limiter) {
-    for (upstream, limit) in [("conformance 429 own", Limit::NONE), ("conformance 429", Limit::new(Some(9.0), Some(2)))] {
+    for (upstream, limit) in
+        [("conformance 429 own", Limit::NONE), ("conformance 429", Limit::new(Some(9.0), Some(2)))]
+    {
         drop(limiter.acquire(upstream, &limit).await);
         let until = Instant::now() + Duration::from_secs(2);
         limiter.penalise(upstream, until).await;

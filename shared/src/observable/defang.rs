@@ -27,8 +27,20 @@ const SCHEMES: [(&str, &str); 14] = [
 
 /// What stands between scheme and host, the longer before the shorter.
 const SEPARATORS: [&str; 14] = [
-    "[://]", "(://)", "{://}", "[:]//", "(:)//", "{:}//", "[:/]/", "[:]\\\\", ":[//]", "[:][//]", "[:][/][/]",
-    "：//", ":\\\\", "://",
+    "[://]",
+    "(://)",
+    "{://}",
+    "[:]//",
+    "(:)//",
+    "{:}//",
+    "[:/]/",
+    "[:]\\\\",
+    ":[//]",
+    "[:][//]",
+    "[:][/][/]",
+    "：//",
+    ":\\\\",
+    "://",
 ];
 
 /// Reads the defanged forms; a text that is not defanged comes back as it is.
@@ -92,14 +104,13 @@ fn marks(text: &str) -> Cow<'_, str> {
     while let Some(c) = text[at..].chars().next() {
         match mark(&text[at..]) {
             Some((read, used)) => {
-                if kept == 0 && at > 0 || out.is_empty() {
-                    out.reserve(text.len());
-                }
                 out.push_str(&text[kept..at]);
                 out.push(read);
                 at += used;
                 kept = at;
             }
+            // A whole run of white space at once: a line of it must not cost its square.
+            None if c.is_whitespace() => at += space(&text[at..]),
             None => at += c.len_utf8(),
         }
     }
@@ -172,7 +183,10 @@ fn spaced(text: &str) -> Option<(char, usize)> {
 
 fn word(text: &str) -> Option<(char, usize)> {
     let starts = |w: &str| text.get(..w.len()).is_some_and(|head| head.eq_ignore_ascii_case(w));
-    [("dot", '.'), ("punkt", '.'), ("at", '@')].into_iter().find(|(w, _)| starts(w)).map(|(w, c)| (c, w.len()))
+    [("dot", '.'), ("punkt", '.'), ("at", '@')]
+        .into_iter()
+        .find(|(w, _)| starts(w))
+        .map(|(w, c)| (c, w.len()))
 }
 
 fn space(text: &str) -> usize {

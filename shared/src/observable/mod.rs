@@ -231,9 +231,7 @@ impl fmt::Display for ObservableRef<'_> {
                 [] => Ok(()),
             },
             Kind::X509Certificate | Kind::File => hex(self.wire, f),
-            Kind::EmailAddr | Kind::Url | Kind::Identity => {
-                f.write_str(&String::from_utf8_lossy(self.wire))
-            }
+            Kind::EmailAddr | Kind::Url | Kind::Identity => f.write_str(&String::from_utf8_lossy(self.wire)),
         }
     }
 }

@@ -153,7 +153,7 @@ fn unescape(rest: &[u8]) -> Option<(u8, usize)> {
 }
 
 /// Writes wire form as text: no trailing dot (the root is `.`); letters, digits, `-`, `_`
-/// and `*` as they are, every other octet as `\DDD`.
+/// and a label `*` as they are, every other octet as `\DDD`.
 ///
 /// A dot in a label is `\046`, never `\.`: that is a defanged dot to whoever reads it next,
 /// and brackets, slashes or formula signs in a hostile name mean nothing to anyone.
@@ -168,9 +168,10 @@ pub fn fmt_wire(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         for &b in label {
             match b {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'*' => {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
                     write!(f, "{}", char::from(b))?;
                 }
+                b'*' if label.len() == 1 => f.write_str("*")?,
                 _ => write!(f, "\\{b:03}")?,
             }
         }

@@ -91,7 +91,7 @@ pub enum Reason {
     LongName(usize),
     #[error("a name of one label: write it in full, or with a dot at its end for a top-level domain")]
     SingleLabel,
-    #[error("ends in a number, which no domain name does: is an IPv4 address meant?")]
+    #[error("no top-level domain at its end: give the name in full (is an IPv4 address meant?)")]
     NumericTld,
     #[error("`{0}` is not allowed in a name: remove it, or write the octet as \\DDD")]
     NameChar(String),

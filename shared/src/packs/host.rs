@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use crate::observable::name::{MAX_LABEL, MAX_NAME};
 use crate::observable::{Kind, ObservableRef};
 
+#[expect(clippy::large_enum_variant, reason = "lives on the stack for one look-up")]
 pub(super) enum Host {
     Ip(IpAddr),
     Name(Wire),

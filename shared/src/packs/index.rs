@@ -33,13 +33,10 @@ impl Names {
         self.octets.reserve(octets);
     }
 
-    /// Adds a name in wire form; of equal ones that mean the same the first one stays.
+    /// Adds a name in wire form.
     pub(super) fn add(&mut self, wire: &[u8], list: u16, below: bool) {
         let hash = hash(wire);
         let first = self.by_hash.get(&hash).copied();
-        if self.chain(first).any(|e| self.octets_of(e) == wire && e.below == below) {
-            return;
-        }
         // 4 GiB of names, or a name over 255 octets, cannot come out of the loader.
         let (Ok(start), Ok(at), Ok(len)) =
             (u32::try_from(self.octets.len()), u32::try_from(self.entries.len()), u8::try_from(wire.len()))
@@ -51,21 +48,25 @@ impl Names {
         self.by_hash.insert(hash, at);
     }
 
-    /// The list of the longest listed suffix that applies.
-    pub(super) fn find(&self, wire: &[u8]) -> Option<u16> {
+    /// The list of the longest listed suffix that applies; one that is weak only where no
+    /// other does.
+    pub(super) fn find(&self, wire: &[u8], weak: impl Fn(u16) -> bool) -> Option<u16> {
+        let mut fallback = None;
         let mut suffix = wire;
         while let Some(&len @ 1..) = suffix.first() {
             if let Some(first) = self.by_hash.get(&hash(suffix)) {
                 let whole = suffix.len() == wire.len();
-                // An exact entry is narrower than one that includes what is below it.
-                let hits = self.chain(Some(*first)).filter(|e| self.octets_of(e) == suffix && (whole || e.below));
-                if let Some(hit) = hits.min_by_key(|e| e.below) {
-                    return Some(hit.list);
+                let hits =
+                    self.chain(Some(*first)).filter(|e| self.octets_of(e) == suffix && (whole || e.below));
+                match hits.map(|e| (weak(e.list), e.list)).min() {
+                    Some((false, list)) => return Some(list),
+                    Some((true, list)) => fallback = fallback.or(Some(list)),
+                    None => {}
                 }
             }
-            suffix = suffix.get(usize::from(len) + 1..)?;
+            suffix = suffix.get(usize::from(len) + 1..).unwrap_or_default();
         }
-        None
+        fallback
     }
 
     fn chain(&self, first: Option<u32>) -> impl Iterator<Item = &Entry> {

@@ -107,9 +107,7 @@ struct Misp {
 pub(super) fn file(packs: &mut Packs, path: &Path) -> Result<(), PackError> {
     let failed = |source| PackError::Read { path: path.to_owned(), source };
     let mut octets = Vec::new();
-    std::fs::File::open(path)
-        .and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut octets))
-        .map_err(failed)?;
+    std::fs::File::open(path).and_then(|f| f.take(MAX_FILE + 1).read_to_end(&mut octets)).map_err(failed)?;
     if octets.len() as u64 > MAX_FILE {
         return Err(PackError::Size { path: path.to_owned(), max: MAX_FILE });
     }

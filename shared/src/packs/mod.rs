@@ -231,16 +231,16 @@ impl Packs {
     }
 
     /// The list that an observable is in: an address or block by the narrowest block around
-    /// it, a name by the nearest listed name at or above it, a URL or e-mail address by its
-    /// host. No allocation.
+    /// it, a name by the nearest listed name at or above it ([`ListClass::Popular`] only where
+    /// there is no other), a URL or e-mail address by its host. No allocation.
     pub fn lookup(&self, observable: ObservableRef<'_>) -> Option<Listed<'_>> {
         let list = match observable.kind {
-            Kind::DomainName => self.names.find(observable.wire),
+            Kind::DomainName => self.name(observable.wire),
             Kind::Ipv4Addr | Kind::Ipv6Addr => self.address(observable.ip()?),
             Kind::Netblock => self.block(observable.wire),
             Kind::Url | Kind::EmailAddr => match host::of(observable)? {
                 host::Host::Ip(ip) => self.address(ip),
-                host::Host::Name(wire) => self.names.find(wire.as_slice()),
+                host::Host::Name(wire) => self.name(wire.as_slice()),
             },
             _ => None,
         }?;
@@ -251,6 +251,13 @@ impl Packs {
     /// The lists in force, in their order.
     pub fn versions(&self) -> Vec<PackVersion> {
         self.lists.clone()
+    }
+
+    /// That a name is popular says less than any other list: a popular name below a
+    /// content network's is the network's.
+    fn name(&self, wire: &[u8]) -> Option<u16> {
+        let popular = |l: u16| self.lists.get(usize::from(l)).is_some_and(|l| l.class == ListClass::Popular);
+        self.names.find(wire, popular)
     }
 
     fn address(&self, ip: IpAddr) -> Option<u16> {

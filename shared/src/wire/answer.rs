@@ -80,7 +80,7 @@ impl StoredAnswer {
     /// When they are more than the limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut w = Writer::new(KIND, 256);
-        w.record(&Head {
+        w.head(&Head {
             observed_ms: self.observed_ms,
             upstreams: self.upstreams.clone(),
             counts: Counts::of(&self.answer)?,
@@ -95,7 +95,7 @@ impl StoredAnswer {
     /// When they are damaged, of another kind or of another major version.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(bytes, KIND)?;
-        let Head { observed_ms, upstreams, counts } = r.record()?;
+        let Head { observed_ms, upstreams, counts } = r.head()?;
         let answer = counts.read(&mut r, upstreams.len())?;
         Ok(Self { observed_ms, upstreams, answer })
     }

@@ -1,9 +1,10 @@
 //! Header, records and the one place that knows bincode.
 
-use bincode::config::{Configuration, Fixint, Limit, LittleEndian};
-use bincode::{Decode, Encode};
+use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use bincode::{BorrowDecode, Encode};
 use bytes::Bytes;
 
+use super::records::Record;
 use super::{MAJOR, MINOR};
 
 /// The largest message that is read, header included; senders keep to [`super::PART`].
@@ -12,8 +13,8 @@ pub const MAX_MESSAGE: usize = 256 * 1024;
 const MAGIC: &[u8; 4] = b"KDZU";
 pub(super) const HEADER: usize = 16;
 const LENGTH: usize = 4;
-const CONFIG: Configuration<LittleEndian, Fixint, Limit<MAX_MESSAGE>> =
-    bincode::config::legacy().with_limit::<MAX_MESSAGE>();
+const CONFIG: Configuration<LittleEndian, Varint, Limit<MAX_MESSAGE>> =
+    bincode::config::standard().with_limit::<MAX_MESSAGE>();
 
 /// Why a message cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,14 @@ pub enum Error {
     /// Length or checksum do not fit the body.
     #[error("the message is damaged ({0})")]
     Damaged(&'static str),
+    /// A number this program does not know: a newer one wrote it; park it.
+    #[error("the message has {what} {number}, which this program does not know")]
+    Unknown {
+        /// Which enumeration.
+        what: &'static str,
+        /// The number.
+        number: u8,
+    },
     /// Larger than [`MAX_MESSAGE`].
     #[error("a message of {0} octets is over the limit of {MAX_MESSAGE}")]
     TooLarge(usize),
@@ -47,7 +56,12 @@ pub enum Error {
 }
 
 /// What a record takes in a message.
-pub(super) fn size<T: Encode>(value: &T) -> Result<usize, Error> {
+pub(super) fn size<T: Record>(record: &T) -> Result<usize, Error> {
+    head_size(&record.wire())
+}
+
+/// What a head takes in a message.
+pub(super) fn head_size(value: &impl Encode) -> Result<usize, Error> {
     let mut sizer = bincode::enc::EncoderImpl::new(bincode::enc::write::SizeWriter::default(), CONFIG);
     value.encode(&mut sizer).map_err(Error::Encode)?;
     Ok(LENGTH + sizer.into_writer().bytes_written)
@@ -66,7 +80,11 @@ impl Writer {
         Self(buf)
     }
 
-    pub(super) fn record<T: Encode>(&mut self, value: &T) -> Result<(), Error> {
+    pub(super) fn record<T: Record>(&mut self, record: &T) -> Result<(), Error> {
+        self.head(&record.wire())
+    }
+
+    pub(super) fn head(&mut self, value: &impl Encode) -> Result<(), Error> {
         let at = self.0.len();
         self.0.extend_from_slice(&[0; 4]);
         bincode::encode_into_std_write(value, &mut self.0, CONFIG).map_err(Error::Encode)?;
@@ -103,7 +121,8 @@ impl<'a> Reader<'a> {
             return Err(Error::Major(message[4]));
         }
         let (header, body) = message.split_at(HEADER);
-        let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word =
+            |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
         if usize::try_from(word(8)).ok() != Some(body.len()) {
             return Err(Error::Damaged("length"));
         }
@@ -116,7 +135,11 @@ impl<'a> Reader<'a> {
         Ok(Self(body))
     }
 
-    pub(super) fn record<T: Decode<()>>(&mut self) -> Result<T, Error> {
+    pub(super) fn record<T: Record + 'a>(&mut self) -> Result<T, Error> {
+        T::read(self.head()?)
+    }
+
+    pub(super) fn head<T: BorrowDecode<'a, ()>>(&mut self) -> Result<T, Error> {
         let (len, rest) = self.0.split_first_chunk::<4>().ok_or(Error::Damaged("record length"))?;
         let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|_| Error::Damaged("record length"))?;
         if len > rest.len() {
@@ -125,11 +148,11 @@ impl<'a> Reader<'a> {
         let (body, rest) = rest.split_at(len);
         self.0 = rest;
         // What a newer minor version appended stays unread.
-        bincode::decode_from_slice(body, CONFIG).map(|(value, _)| value).map_err(Error::Decode)
+        bincode::borrow_decode_from_slice(body, CONFIG).map(|(value, _)| value).map_err(Error::Decode)
     }
 
     /// Reads `n` records; a count that the rest cannot hold is damage, not an allocation.
-    pub(super) fn records<T: Decode<()>>(&mut self, n: u32) -> Result<Vec<T>, Error> {
+    pub(super) fn records<T: Record + 'a>(&mut self, n: u32) -> Result<Vec<T>, Error> {
         let n = usize::try_from(n).map_err(|_| Error::Damaged("count"))?;
         if n > self.0.len() / 4 {
             return Err(Error::Damaged("count"));

@@ -2,11 +2,14 @@
 //!
 //! Header (16 octets): magic `KDZU`, major, minor, kind, a zero octet, body length and
 //! CRC-32 of the body, both u32 little endian. A record is a u32 length and a bincode
-//! body. A minor version appends fields at a record's end; readers skip what they do not
-//! know. A reader refuses another major. Decoding is bounded by [`MAX_MESSAGE`].
+//! body (little endian, variable-length integers). A minor version appends fields at a
+//! record's end, or records at a message's; readers skip what they do not know. A number
+//! that a reader does not know and another major are refused, each by its own error.
+//! Decoding is bounded by [`MAX_MESSAGE`].
 
 mod answer;
 mod codec;
+mod records;
 mod results;
 mod split;
 mod task;

@@ -1,10 +1,11 @@
 //! Results: what lookups of one job brought.
 
-use bincode::{Decode, Encode};
+use bincode::{BorrowDecode, Decode, Encode};
 use bytes::Bytes;
 
 use super::answer::{self, Counts};
 use super::codec::{self, Error, Reader, Writer};
+use super::records::Obs;
 use super::task::{Ask, count};
 use crate::job::JobId;
 use crate::observable::Observable;
@@ -58,11 +59,11 @@ struct Head {
     results: u32,
 }
 
-#[derive(Encode, Decode)]
-struct ResultHead {
+#[derive(Encode, BorrowDecode)]
+struct ResultHead<'a> {
     seq: u32,
     ask: u8,
-    key: Observable,
+    key: Obs<'a>,
     observed_ms: i64,
     cached: bool,
     more: bool,
@@ -76,7 +77,7 @@ impl Results {
     /// When it is larger than the limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut w = Writer::new(KIND, 256 + self.results.len() * 256);
-        w.record(&self.head()?)?;
+        w.head(&self.head()?)?;
         self.asks.iter().try_for_each(|a| w.record(a))?;
         for r in &self.results {
             r.write(&mut w)?;
@@ -98,7 +99,7 @@ impl Results {
     /// What the message takes before its first result.
     pub(super) fn head_size(&self) -> Result<usize, Error> {
         let asks: usize = self.asks.iter().map(codec::size).sum::<Result<_, _>>()?;
-        Ok(codec::HEADER + codec::size(&self.head()?)? + asks)
+        Ok(codec::HEADER + codec::head_size(&self.head()?)? + asks)
     }
 
     /// Reads a message.
@@ -107,7 +108,7 @@ impl Results {
     /// When it is damaged, of another kind or of another major version.
     pub fn decode(message: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(message, KIND)?;
-        let h: Head = r.record()?;
+        let h: Head = r.head()?;
         let asks: Vec<Ask> = r.records(h.asks)?;
         let mut results = Vec::new();
         for _ in 0..h.results {
@@ -122,11 +123,11 @@ impl Results {
 }
 
 impl LookupResult {
-    fn head(&self) -> Result<ResultHead, Error> {
+    fn head(&self) -> Result<ResultHead<'_>, Error> {
         Ok(ResultHead {
             seq: self.seq,
             ask: self.ask,
-            key: self.key.clone(),
+            key: Obs::of(&self.key),
             observed_ms: self.observed_ms,
             cached: self.cached,
             more: self.more,
@@ -136,20 +137,20 @@ impl LookupResult {
 
     /// What it takes in a message.
     pub(super) fn size(&self) -> Result<usize, Error> {
-        Ok(codec::size(&self.head()?)? + answer::size(&self.answer)?)
+        Ok(codec::head_size(&self.head()?)? + answer::size(&self.answer)?)
     }
 
     fn write(&self, w: &mut Writer) -> Result<(), Error> {
-        w.record(&self.head()?)?;
+        w.head(&self.head()?)?;
         answer::write(&self.answer, w)
     }
 
     fn read(r: &mut Reader<'_>, upstreams: usize) -> Result<Self, Error> {
-        let h: ResultHead = r.record()?;
+        let h: ResultHead<'_> = r.head()?;
         Ok(Self {
             seq: h.seq,
             ask: h.ask,
-            key: h.key,
+            key: h.key.read()?,
             observed_ms: h.observed_ms,
             cached: h.cached,
             more: h.more,

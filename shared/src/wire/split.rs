@@ -1,11 +1,15 @@
 //! Large results in parts: a broker wants small messages.
 
 use super::codec::{self, Error};
+use super::records::Record;
 use super::results::{LookupResult, Results};
 use crate::outcome::Answer;
 
 /// What a sender puts into one message at most, header included.
 pub const PART: usize = 128 * 1024;
+
+/// What a count may take beyond its one octet for zero.
+const COUNT: usize = 4;
 
 impl Results {
     /// The same as results of at most [`PART`] octets each. An answer that does not fit
@@ -15,7 +19,7 @@ impl Results {
     /// When one record alone does not fit: sources bound the text they take.
     pub fn split(mut self) -> Result<Vec<Results>, Error> {
         let results = std::mem::take(&mut self.results);
-        let used = self.head_size()?;
+        let used = self.head_size()? + COUNT;
         let room = PART.checked_sub(used).ok_or(Error::TooLarge(used))?;
         let mut parts = Parts { done: Vec::new(), open: Vec::new(), size: 0, room };
         for result in results {
@@ -62,7 +66,8 @@ impl Parts {
         self.flush();
         let Answer { questions, pairs, facts, totals } = std::mem::take(&mut whole.answer);
         let last = std::mem::replace(&mut whole.more, true);
-        let base = whole.size()?;
+        // Its four counts grow with its records.
+        let base = whole.size()? + 4 * COUNT;
         let mut piece = Piece { parts: self, result: whole, base, size: base };
         for question in questions {
             piece.add(question, |a| &mut a.questions)?;
@@ -91,11 +96,7 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn add<T: bincode::Encode>(
-        &mut self,
-        record: T,
-        list: impl Fn(&mut Answer) -> &mut Vec<T>,
-    ) -> Result<(), Error> {
+    fn add<T: Record>(&mut self, record: T, list: impl Fn(&mut Answer) -> &mut Vec<T>) -> Result<(), Error> {
         let size = codec::size(&record)?;
         if self.base + size > self.parts.room {
             return Err(Error::TooLarge(size));

@@ -4,6 +4,7 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::codec::{Error, Reader, Writer};
+use super::records;
 use crate::job::JobId;
 use crate::marking::{Pap, Tlp};
 use crate::observable::Observable;
@@ -34,7 +35,7 @@ pub struct Task {
 }
 
 /// A source and the questions to ask of it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ask {
     /// Source instance.
     pub source: String,
@@ -45,7 +46,7 @@ pub struct Ask {
 }
 
 /// One lookup of a task.
-#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskLookup {
     /// The coordinator's number for it.
     pub seq: u32,
@@ -63,8 +64,8 @@ struct Head {
     epoch: u32,
     reply_to: String,
     tenant: String,
-    tlp: Tlp,
-    pap: Pap,
+    tlp: u8,
+    pap: u8,
     deadline_ms: Option<i64>,
     asks: u32,
     lookups: u32,
@@ -77,13 +78,13 @@ impl Task {
     /// When it is larger than the limit.
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut w = Writer::new(KIND, 256 + self.lookups.len() * 48);
-        w.record(&Head {
+        w.head(&Head {
             job: self.job,
             epoch: self.epoch,
             reply_to: self.reply_to.clone(),
             tenant: self.tenant.clone(),
-            tlp: self.tlp,
-            pap: self.pap,
+            tlp: self.tlp as u8,
+            pap: self.pap as u8,
             deadline_ms: self.deadline_ms,
             asks: count(self.asks.len())?,
             lookups: count(self.lookups.len())?,
@@ -99,7 +100,7 @@ impl Task {
     /// When it is damaged, of another kind or of another major version.
     pub fn decode(message: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(message, KIND)?;
-        let h: Head = r.record()?;
+        let h: Head = r.head()?;
         let asks: Vec<Ask> = r.records(h.asks)?;
         let lookups: Vec<TaskLookup> = r.records(h.lookups)?;
         if lookups.iter().any(|l| usize::from(l.ask) >= asks.len()) {
@@ -110,8 +111,8 @@ impl Task {
             epoch: h.epoch,
             reply_to: h.reply_to,
             tenant: h.tenant,
-            tlp: h.tlp,
-            pap: h.pap,
+            tlp: records::tlp(h.tlp)?,
+            pap: records::pap(h.pap)?,
             deadline_ms: h.deadline_ms,
             asks,
             lookups,

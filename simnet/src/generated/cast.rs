@@ -24,8 +24,9 @@ pub(crate) const ORG_HOSTING: usize = 40;
 
 /// Name server providers that everybody uses.
 pub(crate) const POPULAR_NS: usize = 30;
-/// Mail providers.
+/// Mail providers, and how many of them everybody uses.
 pub(crate) const MAIL: usize = 25;
+pub(crate) const POPULAR_MAIL: usize = 15;
 /// Addresses of one CDN.
 pub(crate) const CDN_EDGES: usize = 4;
 
@@ -179,7 +180,8 @@ impl Cast {
                 n => ("hosting", ORG_HOSTING + n % (ORGS - ORG_HOSTING)),
             };
             let domain = provider(seed, "ns", n as u64, word, ["com", "net", "org", "de"][n % 4]);
-            let pairs = if n < POPULAR_NS { 1 + (mix(seed ^ n as u64) % 4) as usize } else { 1 };
+            // Only the largest spread their customers over several pairs.
+            let pairs = if n < 6 { 1 + (mix(seed ^ n as u64) % 3) as usize } else { 1 };
             let host = |i: usize| Name::from_text(&format!("ns{}.{domain}", i + 1)).unwrap_or_else(Name::root);
             let groups: Vec<Vec<Name>> = (0..pairs).map(|p| vec![host(2 * p), host(2 * p + 1)]).collect();
             for (pair, hosts) in groups.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Generated;
-use super::cast::{ORG_CDN, ORG_DNS, ORG_HOSTING, ORG_RESIDENTIAL, ORGS};
+use super::cast::{ORG_CDN, ORG_RESIDENTIAL, ORGS};
 use super::ordinary::Stay;
 use super::sheet::Sheet;
 use crate::name::Name;
@@ -11,7 +11,9 @@ use crate::rng::mix;
 use crate::time::DAY;
 
 /// Zones in which any label has an address.
-const WILDCARDS: u64 = 20;
+pub(super) const WILDCARDS: u64 = 20;
+/// Number of the first of them among the written names.
+pub(super) const FIRST_WILDCARD: u64 = 3_000;
 
 impl Generated {
     pub(super) fn write_infra(&mut self) {
@@ -98,14 +100,16 @@ impl Generated {
         }
     }
 
+    pub(super) fn wildcard_addr(&self, number: u64) -> Ipv4Addr {
+        self.host_addr(mix(self.key ^ number ^ 0x71d) % self.layouts[0].hosts())
+    }
+
     fn write_wildcards(&mut self) {
         for n in 0..WILDCARDS {
-            let host = mix(self.key ^ n ^ 0x71d) % self.layouts[0].hosts();
-            let addr = self.host_addr(host);
-            let index = self.ordinary + 3_000 + n;
+            let addr = self.wildcard_addr(n);
+            let index = self.ordinary + FIRST_WILDCARD + n;
             let domain = self.lexicon.name(index).to_string();
             let since = self.now - (200 + 37 * n as i64) * DAY;
-            let org = ORG_DNS + n as usize % 10;
             let ns: Vec<String> = self.cast.ns[n as usize].groups[0].iter().map(ToString::to_string).collect();
             let registrar = n % super::registry::REGISTRARS;
             self.write(&Sheet {
@@ -121,7 +125,6 @@ impl Generated {
                 seen: self.now - 7200,
                 ..Sheet::default()
             });
-            debug_assert!(org < ORG_HOSTING);
             // Every third one answers only labels that begin with a certain letter (see the corners).
             if n % 3 != 0 && let Some(any) = Name::from_text(&format!("*.{domain}")) {
                 self.tables.add(&any, crate::model::rtype::A, 60, crate::model::RData::A(addr));

@@ -91,8 +91,8 @@ impl Shares {
 
 /// Weights that fall with rank and sum up to `total`.
 pub(crate) fn zipf(count: usize, total: f64) -> impl Iterator<Item = f64> {
-    let sum: f64 = (1..=count).map(|rank| 1.0 / (rank as f64).powf(0.9)).sum();
-    (1..=count).map(move |rank| total / (rank as f64).powf(0.9) / sum)
+    let sum: f64 = (1..=count).map(|rank| 1.0 / (rank as f64).powf(0.6)).sum();
+    (1..=count).map(move |rank| total / (rank as f64).powf(0.6) / sum)
 }
 
 #[cfg(test)]

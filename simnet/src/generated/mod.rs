@@ -1,5 +1,6 @@
 //! A world made from a seed: most of it is computed when asked, the irregular rest stands in tables.
 
+mod actor;
 mod campaign;
 mod cast;
 mod certs;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 pub(crate) use lexicon::TLDS;
 
-use self::cast::{CDN_EDGES, Cast, MAIL, POPULAR_NS, hub_names};
+use self::cast::{CDN_EDGES, Cast, MAIL, POPULAR_MAIL, POPULAR_NS, hub_names};
 use self::layout::{Layout, Shares, zipf};
 use self::lexicon::Lexicon;
 use self::space::Space;
@@ -63,7 +64,6 @@ enum Tag {
     V6Ptr,
     Registrar,
     Owner,
-    Expiry,
     Redirect,
     Certified,
     CertPhase,
@@ -168,9 +168,10 @@ fn ns_weights(medium: usize) -> Vec<f64> {
     popular.chain(std::iter::repeat_n(0.10 / medium as f64, medium)).collect()
 }
 
-/// Providers, then own mail hosts, then null MX; the rest has no mail.
+/// Popular providers, small ones, then own mail hosts, then null MX; the rest has no mail.
 fn mail_weights() -> Vec<f64> {
-    zipf(MAIL, 0.42).chain([0.42, 0.02]).collect()
+    let small = std::iter::repeat_n(0.004, MAIL - POPULAR_MAIL);
+    zipf(POPULAR_MAIL, 0.38).chain(small).chain([0.42, 0.02]).collect()
 }
 
 /// In the order of the hubs: CDN edges, parking, giants, sinkholes.

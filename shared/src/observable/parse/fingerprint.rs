@@ -72,8 +72,7 @@ fn shown_by_openssl(text: &str) -> Option<((&'static str, usize), &str)> {
 
 /// At least 16 octets as `AA:BB:…`; an IPv6 address has 8 groups.
 fn pairs(text: &str) -> bool {
-    text.len() >= 47
-        && text.split(':').all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))
+    text.len() >= 47 && text.split(':').all(|p| p.len() == 2 && p.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 fn decode(digits: &str) -> Result<Vec<u8>, Reason> {

@@ -20,7 +20,8 @@ pub(super) fn parse(text: &str) -> Result<Observable, Reason> {
     if domain.contains(['\\', '/', '*']) {
         return Err(Reason::Mailbox);
     }
-    let address = join(local, &name::parse(domain)?);
+    // Without its dot, so that a single label is refused here too.
+    let address = join(local, &name::parse(domain.strip_suffix('.').unwrap_or(domain))?);
     let fits = address.len() <= MAX_MAILBOX;
     Observable::from_wire(Kind::EmailAddr, address.as_bytes()).filter(|_| fits).ok_or(Reason::Mailbox)
 }

@@ -22,7 +22,7 @@ pub(super) fn parse(text: &str) -> Result<Name, Reason> {
     if let Some(reason) = misread(body) {
         return Err(reason);
     }
-    let labels = body.split('.').map(|l| label(l, body)).collect::<Result<Vec<_>, _>>()?;
+    let labels = body.split('.').map(label).collect::<Result<Vec<_>, _>>()?;
     if labels.len() < 2 && !absolute {
         return Err(Reason::SingleLabel);
     }
@@ -61,8 +61,9 @@ fn misread(body: &str) -> Option<Reason> {
     is_port.then_some(Reason::Port)
 }
 
-fn label<'a>(text: &'a str, body: &str) -> Result<Cow<'a, [u8]>, Reason> {
-    let octets = if text.contains('\\') { Cow::Owned(unescape(text)?) } else { Cow::Borrowed(text.as_bytes()) };
+fn label(text: &str) -> Result<Cow<'_, [u8]>, Reason> {
+    let octets =
+        if text.contains('\\') { Cow::Owned(unescape(text)?) } else { Cow::Borrowed(text.as_bytes()) };
     if octets.is_empty() {
         return Err(Reason::EmptyLabel);
     }
@@ -74,7 +75,6 @@ fn label<'a>(text: &'a str, body: &str) -> Result<Cow<'a, [u8]>, Reason> {
     if text != "*"
         && let Some(bad) = text.chars().find(|c| !u8::try_from(*c).is_ok_and(plain))
     {
-        debug_assert!(body.contains(bad));
         return Err(Reason::NameChar(crate::escape::terminal(&bad.to_string()).into_owned()));
     }
     Ok(octets)
@@ -97,8 +97,9 @@ fn unescape(text: &str) -> Result<Vec<u8>, Reason> {
     Ok(out)
 }
 
-/// Whether a last label makes the name a number to URL parsers (WHATWG, "ends in a number").
+/// Whether a last label is no top-level domain: it has no letter, or makes the name a number
+/// to URL parsers (WHATWG, "ends in a number").
 fn numeric(label: &[u8]) -> bool {
     let hex = label.strip_prefix(b"0x").or_else(|| label.strip_prefix(b"0X"));
-    label.iter().all(u8::is_ascii_digit) || hex.is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit))
+    !label.iter().any(u8::is_ascii_alphabetic) || hex.is_some_and(|h| h.iter().all(u8::is_ascii_hexdigit))
 }

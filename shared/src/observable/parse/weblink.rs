@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<Observable, Reason> {
     }
     if let Some(Host::Domain(domain)) = url.host() {
         // The dot at the end is left out, as in names; the parser has done UTS 46 already.
-        let plain = name::parse(domain)?.to_string();
+        let plain = name::parse(domain.strip_suffix('.').unwrap_or(domain))?.to_string();
         if plain != domain {
             url.set_host(Some(&plain)).map_err(|e| Reason::Url(format!("{e}: check its host")))?;
         }

@@ -1,0 +1,70 @@
+# The one interface to the project. CI runs `make test`, as people do.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+PYTHON ?= python3
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+# make demo ARGS="--seed 7 --scale 0.2"
+ARGS ?=
+# make rank SEEDS=101-120 SCALE=0.2
+SEEDS ?= 101-120
+SCALE ?= 0.2
+# make fuzz CASES=200000
+CASES ?= 20000
+
+.PHONY: help
+help: ## List what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+.PHONY: build
+build: ## Build the command, optimised
+	$(CARGO) build --release
+
+.PHONY: demo
+demo: ## Run everything offline: a simulated internet, and a pivot from an attack in it
+	$(CARGO) run --release -- demo $(ARGS)
+
+.PHONY: test
+test: setup lint ## Install what is missing, then run every check and test
+	$(CARGO) test --workspace
+	$(CARGO) test -p kudzu-coordinator --features planted --test planted
+
+.PHONY: setup
+setup: ## Check for the tools of the tests; install those that are missing
+	@scripts/setup.sh test
+
+.PHONY: lint
+lint: ## Check format and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: tidy
+tidy: ## Check the house rules alone: sizes, paths in documents, sources with tests
+	$(CARGO) test -p kudzu-cli --test tidy
+
+.PHONY: doc
+doc: ## Build the documentation of the code
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
+
+.PHONY: deny
+deny: ## Check licences, advisories and origin of dependencies
+	@scripts/setup.sh deny
+	$(CARGO) deny check
+
+.PHONY: bench
+bench: build ## Run the demo at full size and print its figures
+	$(TARGET)/release/kudzu demo --quiet --out $(TARGET)/bench --force $(ARGS) > /dev/null
+	@cat $(TARGET)/bench/summary.json; echo
+
+.PHONY: rank
+rank: build ## Measure the ranking against the truth of worlds SEEDS, beside baselines
+	@scripts/setup.sh rank
+	$(PYTHON) scripts/rank_eval.py --kudzu $(TARGET)/release/kudzu --seeds $(SEEDS) --scale $(SCALE)
+
+.PHONY: fuzz
+fuzz: ## Run the property tests with CASES cases each where they set no number of their own
+	PROPTEST_CASES=$(CASES) $(CARGO) test --release -p kudzu-shared -p kudzu-dns -p kudzu-worker -p kudzu-coordinator

@@ -1,0 +1,32 @@
+//! `kudzu config`
+
+use std::io::Write as _;
+
+use serde_json::json;
+
+use crate::args::job::EngineArgs;
+use crate::args::{Config, ConfigAction, Global, ListFormat};
+use crate::exit::{End, Outcome};
+use crate::{console, settings};
+
+pub fn run(global: &Global, args: &Config) -> Outcome {
+    let config = settings::load(global, &EngineArgs::default())?;
+    let from = settings::file(global).map(|p| p.display().to_string());
+    let text = match args.action {
+        ConfigAction::Check { format: ListFormat::Text } => {
+            let from = from.unwrap_or_else(|| "no file, defaults and environment only".into());
+            format!("the settings can be used ({from})\n")
+        }
+        ConfigAction::Check { format: ListFormat::Json } => {
+            format!("{}\n", json!({ "ok": true, "file": from }))
+        }
+        ConfigAction::Dump { format: ListFormat::Text } => config.dump(),
+        ConfigAction::Dump { format: ListFormat::Json } => {
+            format!("{:#}\n", serde_json::to_value(&config).map_err(anyhow::Error::new)?)
+        }
+    };
+    let mut out = console::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(End::Complete)
+}

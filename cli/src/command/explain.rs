@@ -1,0 +1,214 @@
+//! `kudzu explain`
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use kudzu_shared::escape;
+use kudzu_shared::observable::{Kind, Observable};
+use serde_json::{Value, json};
+
+use crate::args::{Explain, ListFormat};
+use crate::console::{self, Paint, Style};
+use crate::exit::{End, Failure, Outcome};
+use crate::explain::file::{Edge, TreeFile};
+use crate::explain::ways::{Parent, parents};
+use crate::view::text::{count, defang_words, shown};
+use crate::view::tree::why;
+
+/// Files of a folder that hold candidates are not larger than this.
+const MAX_CANDIDATES: u64 = 256 << 20;
+
+pub fn run(args: &Explain) -> Outcome {
+    let target = Observable::parse(&args.observable).map_err(|e| Failure::Usage(e.into()))?;
+    let (path, folder) = find(&args.result)?;
+    let tree = TreeFile::read(&path, &target)?;
+    let Some(n) = tree.target else { return Err(absent(&tree, &target)?) };
+    let found = Found {
+        parents: parents(&tree, n, args.ways.into()),
+        candidate: folder.and_then(|f| candidate(&f, &target)),
+        tree,
+        n,
+        target,
+    };
+    let mut out = console::stdout();
+    match args.format {
+        ListFormat::Text => found.text(&mut out, args, Style::of_stdout())?,
+        ListFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &found.json(args)?).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(End::Complete)
+}
+
+fn find(result: &Path) -> Result<(PathBuf, Option<PathBuf>), Failure> {
+    if !result.is_dir() {
+        return Ok((result.to_owned(), None));
+    }
+    let tree = result.join("tree.ndjson");
+    if tree.is_file() {
+        return Ok((tree, Some(result.to_owned())));
+    }
+    Err(Failure::failed(format!(
+        "{}: there is no tree.ndjson in it: give the folder that a run with --out has written",
+        result.display()
+    )))
+}
+
+fn absent(tree: &TreeFile, target: &Observable) -> anyhow::Result<Failure> {
+    let mut text = format!("{} is not in this result", escape::terminal(&target.to_string()));
+    for (parent, relation, reason, total) in tree.left_out.iter().take(5) {
+        let under = parent.map(|n| tree.node(n)).transpose()?.map_or("it".into(), |n| n.value);
+        text.push_str(&format!(
+            "\nit is one of {} by {} that were left out under {under}: {}",
+            count(*total),
+            escape::terminal(relation),
+            escape::terminal(why(reason))
+        ));
+    }
+    Ok(Failure::failed(text))
+}
+
+/// The candidate's record in the same folder; a result without one is explained all the same.
+fn candidate(folder: &Path, target: &Observable) -> Option<Value> {
+    let path = folder.join("candidates.json");
+    if std::fs::metadata(&path).ok()?.len() > MAX_CANDIDATES {
+        return None;
+    }
+    let all: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
+    let text = target.to_string();
+    let is_it = |c: &Value| c["value"] == text.as_str() && c["kind"] == target.kind().as_str();
+    all.into_iter().find(is_it)
+}
+
+struct Found {
+    tree: TreeFile,
+    n: u32,
+    target: Observable,
+    parents: Vec<Parent>,
+    candidate: Option<Value>,
+}
+
+impl Found {
+    fn text(&self, out: &mut dyn Write, args: &Explain, style: Style) -> Result<(), Failure> {
+        let depth = self.tree.depths[self.n as usize];
+        let name = shown(self.target.as_ref(), args.defang);
+        let what = match depth {
+            0 => "a seed".to_owned(),
+            1 => "1 step from a seed".to_owned(),
+            n => format!("{n} steps from a seed"),
+        };
+        writeln!(out, "{} ({}): {what}", style.paint(Paint::Head, &name), self.target.kind())?;
+        if let Some(c) = &self.candidate {
+            self.ranked(out, c, args.defang)?;
+        }
+        match self.parents.len() {
+            0 => writeln!(out, "nothing in the tree leads to it")?,
+            1 => writeln!(out, "1 thing leads to it:")?,
+            n => writeln!(out, "{} things lead to it:", count(n as u64))?,
+        }
+        for (at, parent) in self.parents.iter().take(args.parents.into()).enumerate() {
+            self.parent(out, at + 1, parent, args, style)?;
+        }
+        let more = self.parents.len().saturating_sub(args.parents.into());
+        if more > 0 {
+            writeln!(out, "… and {} more (--parents N shows them)", count(more as u64))?;
+        }
+        Ok(())
+    }
+
+    fn ranked(&self, out: &mut dyn Write, c: &Value, defang: bool) -> io::Result<()> {
+        let text = |v: &Value| {
+            let text = escape::terminal(v.as_str().unwrap_or("")).into_owned();
+            if defang { defang_words(&text) } else { text }
+        };
+        let score = c["score"].as_f64().unwrap_or(0.0);
+        writeln!(out, "candidate {}: {score:.2}, {}", c["rank"], text(&c["band"]))?;
+        for reason in c["reasons"].as_array().into_iter().flatten() {
+            writeln!(out, "  • {}", text(&reason["text"]))?;
+        }
+        Ok(())
+    }
+
+    fn parent(
+        &self,
+        out: &mut dyn Write,
+        number: usize,
+        parent: &Parent,
+        args: &Explain,
+        style: Style,
+    ) -> Result<(), Failure> {
+        let node = self.name(parent.n, args.defang)?;
+        writeln!(out)?;
+        writeln!(out, "{number}. from {}", style.paint(Paint::Head, &node))?;
+        if parent.ways.is_empty() {
+            let note = "   (no way from a seed leads there but through what is explained)";
+            writeln!(out, "{}", style.paint(Paint::Dim, note))?;
+        }
+        for way in &parent.ways {
+            let start = way.first().map_or(parent.n, |e| e.from);
+            writeln!(out, "   {} (seed)", self.name(start, args.defang)?)?;
+            for edge in way {
+                self.step(out, edge, args.defang, style)?;
+            }
+            for edge in &parent.last {
+                self.step(out, edge, args.defang, style)?;
+            }
+        }
+        let more = parent.total.saturating_sub(parent.ways.len() as u64);
+        if more > 0 && !parent.ways.is_empty() {
+            writeln!(out, "   … and {} more ways as short (--ways N shows them)", count(more))?;
+        }
+        Ok(())
+    }
+
+    fn step(&self, out: &mut dyn Write, e: &Edge, defang: bool, style: Style) -> Result<(), Failure> {
+        let day = |t: Option<u32>| t.map(|w| self.tree.text(w).chars().take(10).collect::<String>());
+        let seen = match (day(e.first_seen), day(e.last_seen)) {
+            (None, None) => String::new(),
+            (first, last) => format!(", {}–{}", first.unwrap_or_default(), last.unwrap_or_default()),
+        };
+        let told = escape::terminal(&format!("{}{seen}", self.tree.text(e.source))).into_owned();
+        let (relation, name) = (escape::terminal(self.tree.text(e.relation)), self.name(e.to, defang)?);
+        writeln!(out, "     → {relation:<18}  {name}  {}", style.paint(Paint::Dim, &format!("({told})")))?;
+        Ok(())
+    }
+
+    fn name(&self, n: u32, defang: bool) -> Result<String, Failure> {
+        let node = self.tree.node(n)?;
+        let item = Kind::from_name(&node.kind).and_then(|k| Observable::parse_as(k, &node.value).ok());
+        Ok(item.filter(|_| defang).map_or(node.value, |i| shown(i.as_ref(), true)))
+    }
+
+    fn json(&self, args: &Explain) -> Result<Value, Failure> {
+        let pair = |e: &Edge| -> Result<Value, Failure> {
+            let word = |t: Option<u32>| t.map(|w| self.tree.text(w));
+            let (from, to) = (self.name(e.from, args.defang)?, self.name(e.to, args.defang)?);
+            let (relation, source) = (self.tree.text(e.relation), self.tree.text(e.source));
+            let (first_seen, last_seen) = (word(e.first_seen), word(e.last_seen));
+            Ok(json!({ "from": from, "relation": relation, "to": to, "source": source,
+                "first_seen": first_seen, "last_seen": last_seen }))
+        };
+        let parent = |p: &Parent| -> Result<Value, Failure> {
+            let way = |w: &Vec<Edge>| w.iter().map(pair).collect::<Result<Vec<_>, _>>();
+            Ok(json!({
+                "value": self.name(p.n, args.defang)?,
+                "distance": p.distance,
+                "ways_total": p.total,
+                "ways": p.ways.iter().map(way).collect::<Result<Vec<_>, _>>()?,
+                "last": p.last.iter().map(pair).collect::<Result<Vec<_>, _>>()?,
+            }))
+        };
+        let shown_parents = self.parents.iter().take(args.parents.into()).map(parent);
+        Ok(json!({
+            "value": shown(self.target.as_ref(), args.defang),
+            "kind": self.target.kind().as_str(),
+            "n": self.n,
+            "depth": self.tree.depths[self.n as usize],
+            "parents_total": self.parents.len(),
+            "parents": shown_parents.collect::<Result<Vec<_>, _>>()?,
+            "candidate": self.candidate,
+        }))
+    }
+}

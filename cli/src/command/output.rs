@@ -1,0 +1,288 @@
+//! A result in the form that was asked for: on standard output, and in a folder.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use kudzu_coordinator::model::{JobResult, State};
+use kudzu_coordinator::tree::write::Written;
+use kudzu_shared::escape;
+use kudzu_shared::observable::{Kind, Observable};
+use kudzu_shared::time::rfc3339;
+
+use crate::args::job::{OutputArgs, ResultFormat};
+use crate::console::{self, Paint, Style, tell};
+use crate::exit::{End, Failure, Outcome};
+use crate::results::{Folder, Memory, Summary};
+use crate::truth::Score;
+use crate::view::text::{count, octets, seconds, shown};
+use crate::view::{candidates, coverage, tree};
+
+/// A result and what belongs to it.
+pub struct Finished {
+    /// The result.
+    pub result: JobResult,
+    /// Memory before the submit and at the end.
+    pub memory: [Memory; 2],
+    /// What was found of what a simulated internet hides.
+    pub truth: Option<Score>,
+}
+
+/// Checks what can be known to be wrong before the work starts, and opens the folder.
+///
+/// # Errors
+/// When options contradict each other, or the folder cannot take a result.
+pub fn prepare(args: &OutputArgs) -> Result<(Option<Folder>, Option<Observable>), Failure> {
+    if args.defang && matches!(args.format, ResultFormat::Json | ResultFormat::Ndjson) {
+        return Err(Failure::usage("--defang is for people: use it with --format tree or csv"));
+    }
+    let under = args.under.as_deref().map(Observable::parse).transpose();
+    let under = under.map_err(|e| Failure::usage(format!("--under: {e}")))?;
+    let folder = args.out.as_deref().map(|path| Folder::open(path, args.force)).transpose()?;
+    Ok((folder, under))
+}
+
+/// Writes a result everywhere it belongs.
+///
+/// # Errors
+/// When something cannot be written.
+pub fn present(
+    finished: &Finished,
+    args: &OutputArgs,
+    folder: Option<&Folder>,
+    under: Option<&Observable>,
+    quiet: bool,
+) -> Outcome {
+    let result = &finished.result;
+    // First what is kept, then what is only shown.
+    let kept = match folder {
+        Some(folder) => {
+            let written = folder.write_tree(result)?;
+            folder.finish(result, &summary(finished, &written))?;
+            Some(written)
+        }
+        None => None,
+    };
+    let mut out = console::stdout();
+    let written = match args.format {
+        ResultFormat::Ndjson => result.tree.write_ndjson(&mut out, result.partial)?,
+        ResultFormat::Json => json(&mut out, finished)?,
+        ResultFormat::Csv | ResultFormat::Tree => match kept {
+            Some(written) => written,
+            None => result.tree.write_ndjson(&mut io::sink(), result.partial)?,
+        },
+    };
+    let summary = summary(finished, &written);
+    match args.format {
+        ResultFormat::Tree => terminal(&mut out, finished, args, under, &summary, written.stubs)?,
+        ResultFormat::Csv => csv(&mut out, result, args.defang)?,
+        ResultFormat::Json | ResultFormat::Ndjson => {}
+    }
+    out.flush()?;
+    if !quiet {
+        if args.format != ResultFormat::Tree {
+            for line in closing(&summary, written.stubs) {
+                tell(&line);
+            }
+        }
+        if let Some(path) = &args.out {
+            tell(&format!("result in {}", path.display()));
+        }
+    }
+    Ok(if result.state == State::Complete { End::Complete } else { End::Partial })
+}
+
+fn summary<'a>(finished: &'a Finished, written: &Written) -> Summary<'a> {
+    Summary::new(&finished.result, written, finished.memory, finished.truth.clone())
+}
+
+fn terminal(
+    out: &mut dyn Write,
+    finished: &Finished,
+    args: &OutputArgs,
+    under: Option<&Observable>,
+    summary: &Summary<'_>,
+    stubs: u64,
+) -> io::Result<()> {
+    let (result, style) = (&finished.result, Style::of_stdout());
+    let start = under.and_then(|item| result.tree.find(item));
+    if let (Some(item), None) = (under, start) {
+        tell(&format!("{} is not in the tree; here is the whole", escape::terminal(&item.to_string())));
+    }
+    let options =
+        tree::Options { style, defang: args.defang, full: args.full, depth: args.show_depth, under: start };
+    tree::write(out, &result.tree, &result.candidates, &options)?;
+    writeln!(out)?;
+    candidates::write(out, &result.candidates, style, args.defang)?;
+    writeln!(out)?;
+    writeln!(out, "{}", style.paint(Paint::Head, "Coverage: what was asked, and what came of it"))?;
+    for line in coverage::lines(&result.coverage, style.width) {
+        writeln!(out, "{line}")?;
+    }
+    writeln!(out)?;
+    for line in closing(summary, stubs) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// The figures of a run, a line each.
+fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(why) = s.partial {
+        lines.push(format!(
+            "PARTIAL ({why}): this is what there was; more may follow from a run with more time"
+        ));
+    }
+    let unknown = coverage::unknown(s.coverage);
+    if unknown > 0 {
+        lines.push(format!("{} lookups failed: what they would have said is not known", count(unknown)));
+    }
+    lines.push(format!(
+        "{} nodes, {} pairs, {} stubs for what was left out",
+        count(s.nodes),
+        count(s.edges),
+        count(stubs)
+    ));
+    let times = s.serial_ms.checked_div(s.elapsed_ms.max(1)).unwrap_or(0);
+    let mut time = format!("{} questions in {}", count(s.questions), seconds(s.elapsed_ms));
+    if times > 1 {
+        time.push_str(&format!(
+            "; one after another: {} ({} times as long)",
+            seconds(s.serial_ms),
+            count(times)
+        ));
+    }
+    time.push_str(
+        &s.first_tree_ms.map(|ms| format!("; first tree after {}", seconds(ms))).unwrap_or_default(),
+    );
+    lines.push(time);
+    if let Some(peak) = s.peak_rss_bytes {
+        let node = s.bytes_per_node.map(|b| format!(", {} B a node", count(b as u64))).unwrap_or_default();
+        lines.push(format!("memory {} at most{node}", octets(peak)));
+    }
+    if let Some(t) = &s.truth {
+        lines.push(format!(
+            "truth: {} planned domains, {} of them reachable: {} among the first {}, {} among the first {} (with {} decoys)",
+            t.planned,
+            t.reachable,
+            t.found_in_n,
+            t.reachable,
+            t.found_in_2n,
+            2 * t.reachable,
+            t.decoys_in_2n
+        ));
+    }
+    lines.push(format!("SHA-256 of the tree {}", s.sha256));
+    lines
+}
+
+/// One document; the tree's lines are the elements of an array.
+fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
+    let result = &finished.result;
+    out.write_all(b"{\"tree\":[")?;
+    let mut elements = Elements { out: &mut *out, fresh: true, first: true };
+    let written = result.tree.write_ndjson(&mut elements, result.partial)?;
+    out.write_all(b"],\n\"candidates\":")?;
+    serde_json::to_writer(&mut *out, &result.candidates)?;
+    out.write_all(b",\n\"summary\":")?;
+    serde_json::to_writer(&mut *out, &summary(finished, &written))?;
+    out.write_all(b"}\n")?;
+    Ok(written)
+}
+
+/// Puts a comma before each line but the first.
+struct Elements<'a> {
+    out: &'a mut dyn Write,
+    fresh: bool,
+    first: bool,
+}
+
+impl Write for Elements<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for line in bytes.split_inclusive(|b| *b == b'\n') {
+            if self.fresh && !self.first {
+                self.out.write_all(b",")?;
+            }
+            self.first = false;
+            self.out.write_all(line)?;
+            self.fresh = line.ends_with(b"\n");
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// One row a node, with its canonical parent.
+fn csv(out: &mut dyn Write, result: &JobResult, defang: bool) -> io::Result<()> {
+    let tree = &result.tree;
+    let ranked: HashMap<u32, _> = result
+        .candidates
+        .iter()
+        .filter_map(|c| {
+            let item = Observable::parse_as(Kind::from_name(c.kind)?, &c.value).ok()?;
+            Some((tree.find(&item)?, c))
+        })
+        .collect();
+    let head = "n,depth,kind,value,parent,relation,source,first_seen,last_seen,not_followed,rank,score,band";
+    writeln!(out, "{head}")?;
+    let mut edges = Vec::new();
+    let mut of = None;
+    for node in tree.nodes() {
+        if of != node.parent {
+            edges = node.parent.map(|p| tree.edges_from(p)).unwrap_or_default();
+            of = node.parent;
+        }
+        let edge = edges.iter().find(|e| e.to == node.n && Some(e.relation) == node.relation);
+        let parent = node.parent.map(|p| shown(tree.node(p).observable, defang)).unwrap_or_default();
+        let value = shown(node.observable, defang);
+        write!(
+            out,
+            "{},{},{},{},{},{},{},{},{},{}",
+            node.n,
+            node.depth,
+            node.observable.kind.as_str(),
+            escape::csv_cell(&value),
+            escape::csv_cell(&parent),
+            node.relation.map_or("", |r| r.as_str()),
+            edge.map_or("".into(), |e| escape::csv_cell(e.source)),
+            edge.and_then(|e| e.first_seen).map(rfc3339).unwrap_or_default(),
+            edge.and_then(|e| e.last_seen).map(rfc3339).unwrap_or_default(),
+            node.suppressed.map_or("", |s| s.reason),
+        )?;
+        match ranked.get(&node.n) {
+            Some(c) => writeln!(out, ",{},{},{}", c.rank, c.score, candidates::band(c.band))?,
+            None => writeln!(out, ",,,")?,
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_elements_however_they_are_cut() {
+        for step in 1..9 {
+            let mut page = b"[".to_vec();
+            let mut elements = Elements { out: &mut page, fresh: true, first: true };
+            for piece in b"{\"a\":1}\n{\"b\":2}\n{}\n".chunks(step) {
+                elements.write_all(piece).unwrap();
+            }
+            page.extend_from_slice(b"]");
+            let read: serde_json::Value = serde_json::from_slice(&page).unwrap();
+            assert_eq!(read.as_array().unwrap().len(), 3);
+        }
+    }
+
+    #[test]
+    fn defanged_json_is_refused_before_the_work() {
+        let args = OutputArgs { defang: true, format: ResultFormat::Json, ..OutputArgs::default() };
+        assert!(matches!(prepare(&args), Err(Failure::Usage(_))));
+        let args = OutputArgs { under: Some("a..b".into()), ..OutputArgs::default() };
+        assert!(prepare(&args).unwrap_err().text().starts_with("--under: `a..b`"));
+    }
+}

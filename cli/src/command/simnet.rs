@@ -1,0 +1,66 @@
+//! `kudzu simnet`
+
+use std::io::Write as _;
+
+use anyhow::Context as _;
+use kudzu_simnet::{ListenConfig, Server};
+use serde_json::json;
+
+use crate::args::simnet::{Simnet, SimnetAction, WorldArgs};
+use crate::exit::{End, Outcome};
+use crate::{console, interrupt, simulated};
+
+pub async fn run(args: &Simnet) -> Outcome {
+    match &args.action {
+        Some(SimnetAction::Truth { world }) => truth(world).await,
+        None => serve(args).await,
+    }
+}
+
+async fn truth(args: &WorldArgs) -> Outcome {
+    let truth = simulated::world(args).await?.truth();
+    let text = serde_json::to_string_pretty(&truth).context("write the truth as JSON")?;
+    say(&format!("{text}\n"))?;
+    Ok(End::Complete)
+}
+
+async fn serve(args: &Simnet) -> Outcome {
+    interrupt::take_over();
+    let world = simulated::world(&args.world).await?;
+    let (seeds, as_of) = (world.seeds(), kudzu_shared::time::rfc3339(world.as_of()));
+    let listen = &args.listen;
+    let config = ListenConfig {
+        host: listen.bind,
+        resolvers: listen.resolvers.into(),
+        dns_port: listen.dns_port,
+        rdap_port: listen.rdap_port,
+        pdns_port: listen.pdns_port,
+        certs_port: listen.certs_port,
+    };
+    let faults = args.faults.with(&args.timing, args.world.seed);
+    let server = Server::start(world, faults, config).await.context("start the simulated internet")?;
+    let addrs = server.addrs().clone();
+    if let Some(path) = &args.config_out {
+        std::fs::write(path, simulated::config_text(&addrs))
+            .with_context(|| format!("--config-out: write {}", path.display()))?;
+    }
+    let ready = json!({
+        "dns": addrs.dns,
+        "rdap": addrs.rdap,
+        "pdns": addrs.pdns,
+        "certs": addrs.certs,
+        "seeds": seeds,
+        "as_of": as_of,
+    });
+    say(&format!("{ready}\n"))?;
+    interrupt::requested().await;
+    server.stop().await;
+    Ok(End::Complete)
+}
+
+/// Writes without a lock that would be held over an await.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = console::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

@@ -1,0 +1,180 @@
+//! The shortest ways from a seed to a node, parent by parent.
+
+use std::collections::VecDeque;
+
+use super::file::{Edge, TreeFile};
+
+const FAR: u32 = u32::MAX;
+
+/// How one parent is reached, and how it leads on.
+#[derive(Debug)]
+pub struct Parent {
+    /// Its node.
+    pub n: u32,
+    /// Steps from the nearest seed; `None` where only the target leads to it.
+    pub distance: Option<u32>,
+    /// How many shortest ways there are to it.
+    pub total: u64,
+    /// Some of them: pairs from a seed to the parent.
+    pub ways: Vec<Vec<Edge>>,
+    /// The pairs from it to the target; more than one source may say the same.
+    pub last: Vec<Edge>,
+}
+
+/// Everything that leads to the target, the nearest to a seed first; of each parent a few of
+/// the shortest ways.
+pub fn parents(tree: &TreeFile, target: u32, ways: usize) -> Vec<Parent> {
+    let graph = Graph::new(tree, target);
+    let mut last: Vec<Edge> =
+        tree.edges.iter().filter(|e| e.to == target && e.from != target).copied().collect();
+    last.sort_by_key(|e| e.from);
+    let mut parents: Vec<Parent> = last
+        .chunk_by(|a, b| a.from == b.from)
+        .map(|group| {
+            let n = group[0].from;
+            let distance = graph.distance[n as usize];
+            Parent {
+                n,
+                distance: (distance != FAR).then_some(distance),
+                total: graph.count[n as usize],
+                ways: Vec::new(),
+                last: group.to_vec(),
+            }
+        })
+        .collect();
+    parents.sort_by_key(|p| (p.distance.unwrap_or(FAR), p.n));
+    for parent in parents.iter_mut().filter(|p| p.distance.is_some()) {
+        graph.ways(tree, parent.n, ways, &mut Vec::new(), &mut parent.ways);
+    }
+    parents
+}
+
+/// Distances from the seeds without passing the target.
+struct Graph {
+    distance: Vec<u32>,
+    count: Vec<u64>,
+    /// Pairs by the node they lead to: where its part begins, and their numbers.
+    starts: Vec<u32>,
+    into: Vec<u32>,
+}
+
+impl Graph {
+    fn new(tree: &TreeFile, target: u32) -> Self {
+        let nodes = tree.depths.len();
+        let (starts, into) = index(nodes, &tree.edges, |e| e.to);
+        let (outs, out) = index(nodes, &tree.edges, |e| e.from);
+        let (mut distance, mut count) = (vec![FAR; nodes], vec![0_u64; nodes]);
+        let mut open = VecDeque::new();
+        for (n, _) in tree.depths.iter().enumerate().filter(|(_, depth)| **depth == 0) {
+            (distance[n], count[n]) = (0, 1);
+            open.push_back(n as u32);
+        }
+        while let Some(n) = open.pop_front() {
+            if n == target {
+                continue;
+            }
+            let mut before = None;
+            for e in part(&outs, &out, n).iter().map(|e| &tree.edges[*e as usize]) {
+                // Several pairs between the same two nodes are one step.
+                if before == Some(e.to) {
+                    continue;
+                }
+                before = Some(e.to);
+                let (to, next) = (e.to as usize, distance[n as usize] + 1);
+                if distance[to] == FAR {
+                    distance[to] = next;
+                    open.push_back(e.to);
+                }
+                if distance[to] == next {
+                    count[to] = count[to].saturating_add(count[n as usize]);
+                }
+            }
+        }
+        Self { distance, count, starts, into }
+    }
+
+    /// Walks back from a node to seeds along ever shorter distances.
+    fn ways(&self, tree: &TreeFile, n: u32, most: usize, back: &mut Vec<Edge>, found: &mut Vec<Vec<Edge>>) {
+        let distance = self.distance[n as usize];
+        if distance == 0 {
+            found.push(back.iter().rev().copied().collect());
+            return;
+        }
+        let mut before = None;
+        for e in part(&self.starts, &self.into, n).iter().map(|e| tree.edges[*e as usize]) {
+            if found.len() >= most {
+                return;
+            }
+            let from = self.distance[e.from as usize];
+            if before == Some(e.from) || from == FAR || from + 1 != distance {
+                continue;
+            }
+            before = Some(e.from);
+            back.push(e);
+            self.ways(tree, e.from, most, back, found);
+            back.pop();
+        }
+    }
+}
+
+/// Numbers of pairs, grouped by a node of theirs; within a group ordered by the other end.
+fn index(nodes: usize, edges: &[Edge], by: impl Fn(&Edge) -> u32) -> (Vec<u32>, Vec<u32>) {
+    let mut order: Vec<u32> = (0..edges.len() as u32).collect();
+    order.sort_by_key(|n| {
+        let e = &edges[*n as usize];
+        (by(e), e.from, e.to)
+    });
+    let mut starts = vec![0_u32; nodes + 1];
+    for e in edges {
+        starts[by(e) as usize + 1] += 1;
+    }
+    for n in 0..nodes {
+        starts[n + 1] += starts[n];
+    }
+    (starts, order)
+}
+
+fn part<'a>(starts: &[u32], order: &'a [u32], n: u32) -> &'a [u32] {
+    &order[starts[n as usize] as usize..starts[n as usize + 1] as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::tests::{TREE, read};
+    use super::*;
+
+    #[test]
+    fn every_parent_has_its_shortest_ways() {
+        let tree = read(TREE, "ns.rare.net").unwrap();
+        let parents = parents(&tree, 4, 3);
+        let told: Vec<_> =
+            parents.iter().map(|p| (p.n, p.distance, p.total, p.ways.len(), p.last.len())).collect();
+        assert_eq!(told, [(1, Some(0), 1, 1, 1), (2, Some(1), 1, 1, 2), (3, Some(1), 1, 1, 1)]);
+    }
+
+    #[test]
+    fn ways_do_not_pass_the_target_and_are_bounded() {
+        // A diamond: 0 to 1, 2, 3, these to 4, and 4 to 5; 5 leads back to 1.
+        let mut text = String::from("{\"type\":\"job\",\"schema\":\"kudzu.tree/1\"}\n");
+        let pairs = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 1)];
+        for (n, depth) in [0, 1, 1, 1, 2, 3].iter().enumerate() {
+            let value = format!("n{n}.com");
+            text.push_str(&format!(
+                "{{\"type\":\"node\",\"n\":{n},\"kind\":\"domain-name\",\"value\":\"{value}\",\"depth\":{depth}}}\n"
+            ));
+        }
+        for (from, to) in pairs {
+            text.push_str(&format!(
+                "{{\"type\":\"edge\",\"from\":{from},\"to\":{to},\"relation\":\"r\",\"source\":\"s\"}}\n"
+            ));
+        }
+        text.push_str("{\"type\":\"end\"}\n");
+        let tree = read(&text, "n5.com").unwrap();
+        let to_five = parents(&tree, 5, 2);
+        assert_eq!(to_five.len(), 1);
+        assert_eq!((to_five[0].total, to_five[0].ways.len(), to_five[0].distance), (3, 2, Some(2)));
+        let to_one = parents(&tree, 1, 2);
+        let told: Vec<_> = to_one.iter().map(|p| (p.n, p.distance)).collect();
+        assert_eq!(told, [(0, Some(0)), (5, Some(3))]);
+    }
+}

@@ -1,0 +1,22 @@
+//! The kudzu command: arguments, the assembly of all parts in one process, and what people
+//! and scripts read.
+
+pub mod args;
+mod command;
+pub mod console;
+mod embedded;
+pub mod exit;
+mod explain;
+mod indicators;
+pub mod interrupt;
+mod job;
+mod plan;
+mod progress;
+mod results;
+mod settings;
+mod simulated;
+mod truth;
+mod view;
+
+pub use args::Cli;
+pub use command::run;

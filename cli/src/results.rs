@@ -1,0 +1,213 @@
+//! The folder of a result: found writable before the work starts, filled under names that
+//! no reader takes for a result, and named at the end.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use kudzu_coordinator::model::{Coverage, JobResult, State};
+use kudzu_coordinator::tree::write::Written;
+use serde::Serialize;
+
+use crate::exit::Failure;
+use crate::truth::Score;
+
+/// The files of a result; the last one to appear says that it is whole.
+const FILES: [&str; 4] = ["tree.ndjson", "evidence.ndjson", "candidates.json", "summary.json"];
+
+/// A folder that takes a result.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// Makes the folder and checks that it can take a result.
+    ///
+    /// # Errors
+    /// When it cannot be written, or has a result already and is not to lose it.
+    pub fn open(path: &Path, force: bool) -> Result<Self, Failure> {
+        let shown = path.display();
+        fs::create_dir_all(path).with_context(|| format!("--out {shown}: make the folder"))?;
+        let held = FILES.iter().find(|name| path.join(name).exists());
+        if let Some(name) = held.filter(|_| !force) {
+            return Err(Failure::failed(format!(
+                "--out {shown}: holds a result already ({name}): choose another folder, or give --force"
+            )));
+        }
+        let probe = path.join(".kudzu-probe");
+        fs::write(&probe, b"kudzu").with_context(|| format!("--out {shown}: write into the folder"))?;
+        fs::remove_file(&probe).with_context(|| format!("--out {shown}: write into the folder"))?;
+        // An old result must not stand beside half of a new one.
+        for name in FILES.iter().filter(|name| path.join(name).exists()) {
+            let old = path.join(name);
+            fs::remove_file(&old).with_context(|| format!("--out {shown}: remove {name}"))?;
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    /// Where the evidence is written while the job runs.
+    pub fn evidence(&self) -> PathBuf {
+        self.part("evidence.ndjson")
+    }
+
+    /// Writes the canonical tree.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_tree(&self, result: &JobResult) -> Result<Written, Failure> {
+        self.file("tree.ndjson", |out| result.tree.write_ndjson(out, result.partial))
+    }
+
+    /// Writes candidates and summary, and gives all files their names.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn finish(&self, result: &JobResult, summary: &Summary<'_>) -> Result<(), Failure> {
+        self.file("candidates.json", |out| Ok(serde_json::to_writer_pretty(&mut *out, &result.candidates)?))?;
+        self.file("summary.json", |out| Ok(serde_json::to_writer_pretty(&mut *out, summary)?))?;
+        for name in FILES {
+            let (from, to) = (self.part(name), self.path.join(name));
+            fs::rename(&from, &to).with_context(|| format!("name {}", to.display()))?;
+        }
+        Ok(())
+    }
+
+    fn part(&self, name: &str) -> PathBuf {
+        self.path.join(format!("{name}.part"))
+    }
+
+    fn file<T>(
+        &self,
+        name: &str,
+        write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<T>,
+    ) -> Result<T, Failure> {
+        let path = self.part(name);
+        let failed = || format!("write {}", path.display());
+        let mut out = BufWriter::with_capacity(1 << 18, File::create(&path).with_context(failed)?);
+        let value = write(&mut out).with_context(failed)?;
+        out.flush().with_context(failed)?;
+        Ok(value)
+    }
+}
+
+/// What a script wants to know of a run.
+#[derive(Debug, Serialize)]
+pub struct Summary<'a> {
+    /// Complete or partial.
+    pub state: State,
+    /// Why it is partial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<&'static str>,
+    /// SHA-256 of the canonical tree.
+    pub sha256: String,
+    /// Nodes in the tree.
+    pub nodes: u64,
+    /// Pairs in the tree.
+    pub edges: u64,
+    /// Lookups that ended.
+    pub lookups: u64,
+    /// Questions of these.
+    pub questions: u64,
+    /// From submit to result.
+    pub elapsed_ms: u64,
+    /// From submit to the first tree.
+    pub first_tree_ms: Option<u64>,
+    /// What the same questions would take one after another.
+    pub serial_ms: u64,
+    /// The most memory the process had.
+    pub peak_rss_bytes: Option<u64>,
+    /// Memory that a node of the result takes, everything in the process counted.
+    pub bytes_per_node: Option<f64>,
+    /// By source.
+    pub coverage: &'a Coverage,
+    /// What was found of what the simulated internet hides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truth: Option<Score>,
+}
+
+impl<'a> Summary<'a> {
+    /// Of a result whose canonical tree is known, with the memory before the submit and at
+    /// the end.
+    pub fn new(
+        result: &'a JobResult,
+        tree: &Written,
+        [before, after]: [Memory; 2],
+        truth: Option<Score>,
+    ) -> Self {
+        let grown = after.resident.zip(before.resident).map(|(a, b)| a.saturating_sub(b));
+        Self {
+            state: result.state,
+            partial: result.partial,
+            sha256: tree.hex(),
+            nodes: tree.nodes,
+            edges: tree.edges,
+            lookups: result.progress.ended,
+            questions: result.progress.questions,
+            elapsed_ms: result.progress.elapsed_ms,
+            first_tree_ms: result.progress.first_tree_ms,
+            serial_ms: result.figures.serial_ms,
+            peak_rss_bytes: after.peak,
+            bytes_per_node: grown
+                .filter(|_| tree.nodes > 0)
+                .map(|g| (g as f64 / tree.nodes as f64 * 10.0).round() / 10.0),
+            coverage: &result.coverage,
+            truth,
+        }
+    }
+}
+
+/// Memory of this process, where the system tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Memory {
+    /// Now.
+    pub resident: Option<u64>,
+    /// At most so far.
+    pub peak: Option<u64>,
+}
+
+impl Memory {
+    /// As the system says now.
+    pub fn now() -> Self {
+        fs::read_to_string("/proc/self/status").map(|text| Self::parse(&text)).unwrap_or_default()
+    }
+
+    fn parse(status: &str) -> Self {
+        let field = |name: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(name))?;
+            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+        };
+        Self { resident: field("VmRSS:"), peak: field("VmHWM:") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_the_status() {
+        let memory = Memory::parse("Name:\tkudzu\nVmHWM:\t  2048 kB\nVmRSS:\t  1024 kB\n");
+        assert_eq!((memory.resident, memory.peak), (Some(1 << 20), Some(2 << 20)));
+        assert_eq!(Memory::parse("nothing").peak, None);
+    }
+
+    #[test]
+    fn a_result_is_not_lost_by_accident() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("tree.ndjson"), "old").unwrap();
+        let refused = Folder::open(folder.path(), false).unwrap_err();
+        assert!(refused.text().contains("--force"), "{}", refused.text());
+        assert!(folder.path().join("tree.ndjson").exists());
+        Folder::open(folder.path(), true).unwrap();
+        assert!(!folder.path().join("tree.ndjson").exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_named() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = Folder::open(&file.path().join("below"), false).unwrap_err();
+        assert!(refused.text().contains("make the folder"), "{}", refused.text());
+    }
+}

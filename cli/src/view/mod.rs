@@ -1,0 +1,9 @@
+//! What people read: the announcement, the tree, candidates, coverage, and explanations.
+
+pub mod announce;
+pub mod candidates;
+pub mod coverage;
+pub mod pick;
+pub mod rows;
+pub mod text;
+pub mod tree;

@@ -1,0 +1,224 @@
+//! Rows of enriched indicators.
+
+use std::io::{self, Write};
+
+use kudzu_coordinator::model::JobResult;
+use kudzu_coordinator::tree::{EdgeView, Tree};
+use kudzu_shared::escape;
+use kudzu_shared::fact::FactValue;
+use kudzu_shared::time::rfc3339;
+use serde_json::{Map, Value, json};
+
+use super::text::{defang_words, shown};
+use crate::args::job::RowFormat;
+use crate::indicators::Line;
+
+/// What stands before the first row.
+///
+/// # Errors
+/// Those of the writer.
+pub fn begin(out: &mut dyn Write, format: RowFormat) -> io::Result<()> {
+    match format {
+        RowFormat::Ndjson => Ok(()),
+        RowFormat::Json => out.write_all(b"["),
+        RowFormat::Csv => writeln!(
+            out,
+            "line,input,kind,value,lookups,relation,found_kind,found,source,first_seen,last_seen,error"
+        ),
+    }
+}
+
+/// What stands behind the last row.
+///
+/// # Errors
+/// Those of the writer.
+pub fn end(out: &mut dyn Write, format: RowFormat) -> io::Result<()> {
+    if format == RowFormat::Json { out.write_all(b"]\n") } else { Ok(()) }
+}
+
+/// How rows look.
+#[derive(Debug, Clone, Copy)]
+pub struct Form {
+    /// Their form.
+    pub format: RowFormat,
+    /// Whether observables are defanged.
+    pub defang: bool,
+    /// Whether this is the first row.
+    pub first: bool,
+}
+
+/// The row or rows of one line.
+///
+/// # Errors
+/// Those of the writer.
+pub fn row(out: &mut dyn Write, line: &Line, result: Option<&JobResult>, form: Form) -> io::Result<()> {
+    let tree = result.map(|r| &r.tree);
+    match form.format {
+        RowFormat::Csv => return csv(out, line, tree, form.defang),
+        RowFormat::Json if !form.first => out.write_all(b",")?,
+        RowFormat::Json | RowFormat::Ndjson => {}
+    }
+    serde_json::to_writer(&mut *out, &object(line, tree, form.defang))?;
+    out.write_all(b"\n")
+}
+
+fn object(line: &Line, tree: Option<&Tree>, defang: bool) -> Value {
+    let mut row = Map::new();
+    row.insert("line".into(), line.number.into());
+    let input = if defang { defang_words(&line.text) } else { line.text.clone() };
+    row.insert("input".into(), input.into());
+    let item = match &line.indicator {
+        Ok(item) => item,
+        Err(bad) => {
+            row.insert("error".into(), bad.why.clone().into());
+            return row.into();
+        }
+    };
+    row.insert("id".into(), item.id().into());
+    row.insert("kind".into(), item.kind().as_str().into());
+    row.insert("value".into(), shown(item.as_ref(), defang).into());
+    let Some((tree, n)) = tree.and_then(|t| Some((t, t.find(item)?))) else {
+        row.insert("error".into(), "not looked up".into());
+        return row.into();
+    };
+    if let Some(why) = tree.node(n).suppressed {
+        row.insert("not_asked".into(), why.reason.into());
+    }
+    let lookups: Map<String, Value> =
+        lookups(tree, n).into_iter().map(|(source, end)| (source, end.into())).collect();
+    row.insert("lookups".into(), lookups.into());
+    let found: Vec<Value> = tree.edges_from(n).iter().map(|e| pair(tree, e, defang)).collect();
+    row.insert("found".into(), found.into());
+    let facts = facts(tree, n, defang);
+    if !facts.is_empty() {
+        row.insert("facts".into(), facts.into());
+    }
+    let left_out: Vec<Value> = tree
+        .stubs(n)
+        .iter()
+        .map(|s| json!({ "relation": s.relation.map(|r| r.as_str()), "reason": s.reason, "total": s.total }))
+        .collect();
+    if !left_out.is_empty() {
+        row.insert("left_out".into(), left_out.into());
+    }
+    row.into()
+}
+
+fn pair(tree: &Tree, e: &EdgeView<'_>, defang: bool) -> Value {
+    let to = tree.node(e.to).observable;
+    let mut pair = Map::new();
+    pair.insert("relation".into(), e.relation.as_str().into());
+    pair.insert("kind".into(), to.kind.as_str().into());
+    pair.insert("value".into(), shown(to, defang).into());
+    pair.insert("source".into(), e.source.into());
+    for (name, at) in [("first_seen", e.first_seen), ("last_seen", e.last_seen)] {
+        if let Some(at) = at {
+            pair.insert(name.into(), rfc3339(at).into());
+        }
+    }
+    pair.into()
+}
+
+fn facts(tree: &Tree, n: u32, defang: bool) -> Map<String, Value> {
+    let mut facts: Map<String, Value> = Map::new();
+    for (name, value) in tree.facts(n) {
+        let value: Value = match value {
+            FactValue::Yes => true.into(),
+            FactValue::Time(at) => rfc3339(*at).into(),
+            FactValue::Text(text) => {
+                let text = escape::terminal(text);
+                if defang { defang_words(&text).into() } else { text.into_owned().into() }
+            }
+        };
+        if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
+            all.push(value);
+        }
+    }
+    facts
+}
+
+/// What each lookup ended with; behind a failure stands what failed.
+fn lookups(tree: &Tree, n: u32) -> Vec<(String, String)> {
+    let text =
+        |(source, end, verdicts): (&str, kudzu_shared::outcome::End, Vec<kudzu_shared::outcome::Verdict>)| {
+            let mut text = end.as_str().to_owned();
+            for verdict in verdicts {
+                text.push(' ');
+                text.push_str(verdict.as_str());
+            }
+            (source.to_owned(), text)
+        };
+    tree.lookups(n).into_iter().map(text).collect()
+}
+
+fn csv(out: &mut dyn Write, line: &Line, tree: Option<&Tree>, defang: bool) -> io::Result<()> {
+    let input = if defang { defang_words(&line.text) } else { line.text.clone() };
+    let start = format!("{},{}", line.number, escape::csv_cell(&input));
+    let item = match &line.indicator {
+        Ok(item) => item,
+        Err(bad) => return writeln!(out, "{start},,,,,,,,,,{}", escape::csv_cell(&bad.why)),
+    };
+    let value = shown(item.as_ref(), defang);
+    let start = format!("{start},{},{}", item.kind().as_str(), escape::csv_cell(&value));
+    let Some((tree, n)) = tree.and_then(|t| Some((t, t.find(item)?))) else {
+        return writeln!(out, "{start},,,,,,,,not looked up");
+    };
+    let ends: Vec<String> =
+        lookups(tree, n).into_iter().map(|(source, end)| format!("{source}: {end}")).collect();
+    let start = format!("{start},{}", escape::csv_cell(&ends.join("; ")));
+    let edges = tree.edges_from(n);
+    if edges.is_empty() {
+        return writeln!(out, "{start},,,,,,,");
+    }
+    for e in &edges {
+        let to = tree.node(e.to).observable;
+        writeln!(
+            out,
+            "{start},{},{},{},{},{},{},",
+            e.relation.as_str(),
+            to.kind.as_str(),
+            escape::csv_cell(&shown(to, defang)),
+            escape::csv_cell(e.source),
+            e.first_seen.map(rfc3339).unwrap_or_default(),
+            e.last_seen.map(rfc3339).unwrap_or_default(),
+        )?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::indicators::Lines;
+
+    fn written(text: &str, format: RowFormat) -> String {
+        let mut lines = Lines::new(text.as_bytes(), false);
+        let mut out = Vec::new();
+        begin(&mut out, format).unwrap();
+        while let Some(line) = lines.next_line().unwrap() {
+            let form = Form { format, defang: false, first: line.number == 1 };
+            row(&mut out, &line, None, form).unwrap();
+        }
+        end(&mut out, format).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_bad_line_has_a_row_of_its_own() {
+        let text = written("a..b\n", RowFormat::Ndjson);
+        let row: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((row["line"].as_u64(), row["input"].as_str()), (Some(1), Some("a..b")));
+        assert!(row["error"].as_str().unwrap().contains("two dots"));
+    }
+
+    #[test]
+    fn every_form_is_well_formed() {
+        let json: Value = serde_json::from_str(&written("a..b\nevil.com\n", RowFormat::Json)).unwrap();
+        assert_eq!(json.as_array().unwrap().len(), 2);
+        let csv = written("=cmd()\nevil.com\n", RowFormat::Csv);
+        let columns = |line: &str| line.split(',').count();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[1].starts_with("1,'=cmd()"), "{csv}");
+        assert_eq!(columns(lines[0]), columns(lines[2]), "{csv}");
+    }
+}

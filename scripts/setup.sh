@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Checks for the tools of a task and installs those that are missing: as root on a Debian
+# system with apt, as anybody with rustup. What it may not install it names.
+#
+#     scripts/setup.sh test|rank|deny
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+missing=()
+
+have() { command -v "$1" > /dev/null 2>&1; }
+
+# may_install: whether packages can be installed without asking anybody.
+may_install() { [[ $(id -u) -eq 0 ]] && have apt-get; }
+
+# package COMMAND PACKAGE: makes sure of a command that a system package brings.
+package() {
+    have "$1" && return 0
+    if may_install; then
+        echo "setup: installing $2"
+        if [[ -z ${updated:-} ]]; then
+            apt-get update -qq
+            updated=yes
+        fi
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" > /dev/null
+        have "$1" && return 0
+    fi
+    missing+=("$1: install the system package $2")
+}
+
+# rust: the toolchain that rust-toolchain.toml names, with its components.
+rust() {
+    have cargo || PATH="${HOME:-/nonexistent}/.cargo/bin:$PATH"
+    if have cargo && cargo fmt --version > /dev/null 2>&1 && cargo clippy --version > /dev/null 2>&1; then
+        return 0
+    fi
+    local channel
+    channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+    if have rustup; then
+        echo "setup: installing Rust $channel with rustfmt and clippy"
+        rustup toolchain install "$channel" --profile minimal --component rustfmt --component clippy
+        return 0
+    fi
+    missing+=("cargo, rustfmt and clippy: install rustup (https://rustup.rs); it brings Rust $channel")
+}
+
+case "${1:-}" in
+test)
+    package cc gcc # the cryptography of HTTPS is partly in C and assembly
+    rust
+    ;;
+rank)
+    package python3 python3
+    ;;
+deny)
+    rust
+    have cargo-deny || missing+=("cargo-deny: cargo install --locked cargo-deny@0.20.2")
+    ;;
+*)
+    echo "usage: scripts/setup.sh test|rank|deny" >&2
+    exit 2
+    ;;
+esac
+
+if ((${#missing[@]} > 0)); then
+    echo "setup: missing, and not installed from here:" >&2
+    printf '  %s\n' "${missing[@]}" >&2
+    exit 1
+fi

@@ -1,0 +1,160 @@
+//! Damage is an error or a miss: never a panic, a wrong answer or a large allocation.
+
+use kudzu_shared::cache;
+use kudzu_shared::wire::{Error, MAX_MESSAGE, Results, StoredAnswer, Task};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::{rebuilt, records, samples, sealed};
+
+fn messages() -> [Vec<u8>; 3] {
+    [
+        samples::task().encode().unwrap().into(),
+        samples::results().encode().unwrap().into(),
+        samples::stored().encode().unwrap().into(),
+    ]
+}
+
+fn decode_all(message: &[u8]) -> bool {
+    let decoded = [
+        Task::decode(message).is_ok(),
+        Results::decode(message).is_ok(),
+        StoredAnswer::decode(message).is_ok(),
+        cache::entry::decode(message).is_some(),
+    ];
+    decoded.contains(&true)
+}
+
+#[test]
+fn every_truncation_is_refused() {
+    for message in messages() {
+        for len in 0..message.len() {
+            assert!(!decode_all(&message[..len]));
+        }
+        assert!(!decode_all(&[&message[..], b"\0"].concat()));
+    }
+}
+
+#[test]
+fn every_flipped_bit_is_refused() {
+    for message in messages() {
+        for at in (0..message.len()).filter(|at| ![5, 7].contains(at)) {
+            for bit in 0..8 {
+                let mut bad = message.clone();
+                bad[at] ^= 1 << bit;
+                assert!(!decode_all(&bad), "octet {at}, bit {bit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_over_the_limit_is_neither_written_nor_read() {
+    let mut task = samples::task();
+    task.tenant = "x".repeat(MAX_MESSAGE);
+    assert!(matches!(task.encode(), Err(Error::TooLarge(_))));
+    let mut long = samples::task().encode().unwrap().to_vec();
+    long.resize(MAX_MESSAGE + 1, 0);
+    assert!(matches!(Task::decode(&sealed(long)), Err(Error::TooLarge(_))));
+}
+
+/// Every octet made the start of a huge number in each of its forms: as a record's length,
+/// and as a length or count within one.
+#[test]
+fn huge_counts_are_damage() {
+    let counts: [&[u8]; 4] = [
+        &[0xff; 4],
+        b"\xfd\xff\xff\xff\xff\xff\xff\xff\xff",
+        b"\xfd\0\0\0\0\0\x01\0\0",
+        b"\xfc\xff\xff\xff\x7f",
+    ];
+    for message in messages() {
+        // Every octet of the short ones; the long one repeats their records.
+        let step = 1 + message.len() / 2500;
+        for at in (16..message.len() - 9).step_by(step) {
+            for count in counts {
+                let mut bad = message.clone();
+                bad[at..at + count.len()].copy_from_slice(count);
+                // It may still be read where these octets were no count; it must end at once.
+                decode_all(&sealed(bad));
+            }
+        }
+    }
+}
+
+/// A sealed message with one octet of a record exchanged.
+fn edited(record: impl Fn(&[u8]) -> bool, at: impl Fn(usize) -> usize, octet: u8) -> Vec<u8> {
+    let message = samples::stored().encode().unwrap();
+    let mut records = records(&message);
+    let edit = records.iter_mut().skip(1).find(|r| record(r)).unwrap();
+    let at = at(edit.len());
+    edit[at] = octet;
+    rebuilt(&message, &records)
+}
+
+#[test]
+fn a_number_from_a_newer_program_is_told_apart_from_damage() {
+    // index, verdict, tries, rtt_us, upstream: the verdict's number is the second octet.
+    let first_question = edited(|_| true, |_| 1, 200);
+    let failed = StoredAnswer::decode(&first_question).unwrap_err();
+    assert!(matches!(failed, Error::Unknown { what: "verdict", number: 200 }), "{failed:?}");
+    // ..., marking, personal: the marking is the last but one octet of a pair.
+    let first_pair = edited(|r| r.len() > 20, |len| len - 2, 77);
+    let failed = StoredAnswer::decode(&first_pair).unwrap_err();
+    assert!(matches!(failed, Error::Unknown { what: "TLP", number: 77 }), "{failed:?}");
+}
+
+#[test]
+fn an_observable_that_cannot_be_is_damage() {
+    let message = samples::task().encode().unwrap();
+    let mut records = records(&message);
+    let lookup = records.iter_mut().find(|r| r.ends_with(&[2, 4, 192, 0, 2, 1])).unwrap();
+    let kind = lookup.len() - 6;
+    lookup[kind] = 3;
+    let failed = Task::decode(&rebuilt(&message, &records)).unwrap_err();
+    assert!(matches!(failed, Error::Damaged("observable")), "{failed:?}");
+}
+
+#[test]
+fn an_index_to_nowhere_is_damage() {
+    let mut results = samples::results();
+    results.upstreams.pop();
+    assert!(matches!(Results::decode(&results.encode().unwrap()), Err(Error::Damaged(_))));
+    let mut results = samples::results();
+    results.asks.pop();
+    assert!(matches!(Results::decode(&results.encode().unwrap()), Err(Error::Damaged(_))));
+    let mut task = samples::task();
+    task.asks.pop();
+    assert!(matches!(Task::decode(&task.encode().unwrap()), Err(Error::Damaged(_))));
+}
+
+proptest! {
+    #[test]
+    fn noise_is_refused(noise in vec(any::<u8>(), 0..400)) {
+        prop_assert!(!decode_all(&noise));
+    }
+
+    /// Sealed again after the damage, as a faulty program would send it.
+    #[test]
+    fn sealed_damage_never_panics(
+        which in 0usize..3,
+        edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        cut in option_cut(),
+        kind in 1u8..4,
+    ) {
+        let mut message = messages()[which].clone();
+        for (at, octet) in edits {
+            let at = 16 + at.index(message.len() - 16);
+            message[at] = octet;
+        }
+        if let Some(cut) = cut {
+            message.truncate(16 + cut.index(message.len() - 16));
+        }
+        message[6] = kind;
+        decode_all(&sealed(message));
+    }
+}
+
+fn option_cut() -> impl Strategy<Value = Option<prop::sample::Index>> {
+    prop::option::of(any::<prop::sample::Index>())
+}

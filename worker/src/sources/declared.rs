@@ -1,0 +1,148 @@
+//! HTTP JSON sources that the settings declare: a URL, a JSON pointer, a relation.
+
+use async_trait::async_trait;
+use kudzu_shared::config::DeclaredSource;
+use kudzu_shared::observable::{Kind, Observable};
+use kudzu_shared::outcome::Verdict;
+use kudzu_shared::pair::Relation;
+use kudzu_shared::source::{Class, Contact, SourceInfo};
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+use url::Url;
+
+use super::{Asked, Found, HttpSource, Source, Work, digest};
+use crate::http::{Exchange, Request};
+
+/// Values read of one answer.
+const MAX_VALUES: usize = 100_000;
+
+/// A source without code.
+#[derive(Debug)]
+pub struct Declared {
+    info: SourceInfo,
+    relation: Relation,
+    settings: DeclaredSource,
+}
+
+impl Declared {
+    /// As declared; what cannot be used is unavailable, with the reason.
+    pub fn new(name: &str, settings: &DeclaredSource) -> Self {
+        let relation = Relation::from_name(&settings.relation).unwrap_or(Relation::RelatedTo);
+        // Host and path only: the template may hold a key.
+        let shown = Url::parse(&settings.url).ok().and_then(|u| {
+            let host = u.host_str()?;
+            Some(format!("{}://{host}", u.scheme()))
+        });
+        let needs_key = std::iter::once(settings.url.as_str())
+            .chain(settings.headers.values().map(kudzu_shared::config::Secret::expose))
+            .any(|t| t.contains("{api_key}"));
+        let unavailable = if needs_key && settings.api_key.is_none() {
+            Some(format!("no key: set sources.{name}.api_key"))
+        } else if shown.is_none() {
+            Some(format!("sources.{name}.url is no URL"))
+        } else {
+            None
+        };
+        let info = SourceInfo {
+            name: name.into(),
+            doc: "declared in the settings".into(),
+            class: Class::Http,
+            takes: settings.takes.iter().filter_map(|k| Kind::from_name(k)).collect(),
+            returns: vec![relation],
+            contact: Contact::ThirdParty,
+            max_tlp: settings.max_tlp,
+            marking: settings.marking,
+            types: Vec::new(),
+            endpoint: shown,
+            unavailable,
+            credits: None,
+            rate: settings.rate.is_finite().then_some(settings.rate),
+            digest: digest([settings.url.as_str(), settings.value.as_str(), settings.relation.as_str()]),
+        };
+        Self { info, relation, settings: settings.clone() }
+    }
+
+    fn build(&self, key: &Observable) -> Option<Request> {
+        let api_key = self.settings.api_key.as_ref().map_or("", |k| k.expose());
+        let encoded = |text: &str| -> String { percent(text) };
+        let url = self
+            .settings
+            .url
+            .replace("{key}", &encoded(&key.to_string()))
+            .replace("{api_key}", &encoded(api_key));
+        let mut request =
+            Request::new(Url::parse(&url).ok()?, self.settings.limit(), self.settings.timeout());
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.settings.headers {
+            let mut value = HeaderValue::from_str(&value.expose().replace("{api_key}", api_key)).ok()?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
+        }
+        request.headers = headers;
+        request.allow_private = self.settings.allow_private;
+        Some(request)
+    }
+
+    fn parse(&self, key: &Observable, body: &[u8], found: &mut Found) -> Verdict {
+        let Ok(answer) = serde_json::from_slice::<Value>(body) else { return Verdict::Malformed };
+        let Some(at) = answer.pointer(&self.settings.value) else { return Verdict::NoData };
+        let one = std::slice::from_ref(at);
+        let values = at.as_array().map_or(one, Vec::as_slice);
+        let mut bad = 0_usize;
+        for value in values.iter().take(MAX_VALUES) {
+            let text = match value {
+                Value::String(text) => text.clone(),
+                Value::Number(n) => format!("AS{n}"),
+                Value::Null => continue,
+                _ => String::new(),
+            };
+            match Observable::parse(&text) {
+                Ok(value) => found.pair(key, self.relation, value),
+                Err(_) => bad += 1,
+            }
+        }
+        match (found.pairs.is_empty(), bad) {
+            (false, _) => Verdict::Found,
+            (true, 0) => Verdict::NoData,
+            (true, _) => Verdict::Malformed,
+        }
+    }
+}
+
+/// Percent-encodes all but unreserved characters (RFC 3986 section 2.3): a key must not
+/// reach into another part of the URL.
+fn percent(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for b in text.bytes() {
+        match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(b)),
+            _ => out.push_str(&format!("%{b:02X}")),
+        }
+    }
+    out
+}
+
+impl Source for Declared {
+    fn info(&self) -> &SourceInfo {
+        &self.info
+    }
+
+    fn work(&self) -> Work<'_> {
+        Work::Http(self)
+    }
+}
+
+#[async_trait]
+impl HttpSource for Declared {
+    async fn look_up(&self, asked: Asked<'_>, exchange: &mut Exchange<'_>, found: &mut Found) -> Verdict {
+        let Some(request) = self.build(asked.key) else { return Verdict::FormErr };
+        match exchange.get(&request).await {
+            Ok(response) => self.parse(asked.key, &response.body, found),
+            Err(verdict) => verdict,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "declared_tests.rs"]
+mod tests;

@@ -1,0 +1,178 @@
+//! DNS lookups of a task: all questions go to the resolver as one batch.
+
+use kudzu_dns::{Reply, Sink};
+use kudzu_shared::outcome::{Question, Verdict};
+use kudzu_shared::wire::LookupResult;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::stats::add;
+use super::task::{Open, Run, guarded};
+use crate::sources::{Found, Work};
+
+/// A token is the lookup's place in its task, and the question's index below.
+const INDEX_BITS: u32 = 8;
+/// Longer than any job: where there is no deadline.
+const FOREVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// A lookup in flight.
+struct Flight {
+    lookup: Open,
+    /// Questions that are not answered yet, bit by index.
+    open: u32,
+    found: Found,
+    questions: Vec<Question>,
+}
+
+struct Flights<'a> {
+    run: &'a Run,
+    all: Vec<Option<Flight>>,
+    open: usize,
+    done: Vec<LookupResult>,
+    slots: OwnedSemaphorePermit,
+}
+
+/// Asks until every lookup has ended, the job has, or nobody waits for it.
+pub(super) async fn run(run: &Run, open: Vec<Open>) {
+    let context = &run.context;
+    let n = u32::try_from(open.len().min(context.most)).unwrap_or(u32::MAX);
+    let slots = tokio::select! {
+        slots = Arc::clone(&context.slots).acquire_many_owned(n) => slots,
+        () = run.held.gone() => return,
+    };
+    let Ok(slots) = slots else { return };
+    let mut flights = Flights { run, all: Vec::with_capacity(open.len()), open: 0, done: Vec::new(), slots };
+    let questions = flights.build(open);
+    flights.flush().await;
+    add(&context.stats.dns_questions, questions.len());
+    // Room for every reply, so that the resolver never waits for this task.
+    let (sink, mut replies) = Sink::new(questions.len());
+    let resolver = Arc::clone(&context.resolver);
+    // The sink goes with the submission: when the resolver ends, so do the replies.
+    let submit = async move { resolver.submit(questions, &sink).await };
+    let end = tokio::time::sleep_until(run.end.unwrap_or_else(|| Instant::now() + FOREVER));
+    tokio::pin!(submit, end);
+    let mut submitted = false;
+    while flights.open > 0 {
+        tokio::select! {
+            biased;
+            batch = replies.next() => match batch {
+                Some(batch) => {
+                    flights.take(batch);
+                    while let Some(batch) = replies.try_next() {
+                        flights.take(batch);
+                    }
+                }
+                None => flights.end(Verdict::Unreachable),
+            },
+            // Should it fail, the replies end.
+            _ = &mut submit, if !submitted => submitted = true,
+            () = run.held.gone() => return,
+            () = &mut end => flights.end(Verdict::Deadline),
+        }
+        flights.flush().await;
+    }
+}
+
+impl Flights<'_> {
+    fn build(&mut self, open: Vec<Open>) -> Vec<kudzu_dns::Question> {
+        let mut questions = Vec::with_capacity(open.len());
+        for lookup in open {
+            let built = {
+                let asked = self.run.asked(&lookup);
+                guarded(&self.run.context, || match lookup.source.work() {
+                    Work::Dns(source) => source.build(&asked),
+                    Work::Http(_) | Work::Local(_) => Vec::new(),
+                })
+            };
+            match built {
+                Ok(built) if !built.is_empty() => {
+                    let place = u64::try_from(self.all.len()).unwrap_or(u64::MAX) << INDEX_BITS;
+                    let wanted =
+                        built.iter().fold(0, |bits, q| bits | 1_u32.checked_shl(q.index.into()).unwrap_or(0));
+                    questions.extend(built.into_iter().map(|q| kudzu_dns::Question {
+                        token: place | u64::from(q.index),
+                        name: q.name,
+                        qtype: q.qtype,
+                    }));
+                    let (found, answered) = (Found::default(), Vec::with_capacity(2));
+                    self.all.push(Some(Flight { lookup, open: wanted, found, questions: answered }));
+                    self.open += 1;
+                }
+                Ok(_) => self.refuse(lookup, Verdict::FormErr),
+                Err(verdict) => self.refuse(lookup, verdict),
+            }
+        }
+        questions
+    }
+
+    fn refuse(&mut self, lookup: Open, verdict: Verdict) {
+        self.done.push(self.run.refuse_open(lookup, verdict));
+        drop(self.slots.split(1));
+    }
+
+    fn take(&mut self, batch: Vec<Reply>) {
+        for reply in batch {
+            self.reply(&reply);
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        let place = usize::try_from(reply.token >> INDEX_BITS).unwrap_or(usize::MAX);
+        // The low bits are the index.
+        let index = (reply.token & 0xff) as u8;
+        let Some(slot) = self.all.get_mut(place) else { return };
+        let bit = 1_u32.checked_shl(index.into()).unwrap_or(0);
+        let Some(flight) = slot.as_mut().filter(|f| f.open & bit != 0) else { return };
+        flight.open &= !bit;
+        let (run, lookup, found) = (self.run, &flight.lookup, &mut flight.found);
+        let asked = run.asked(lookup);
+        let parsed = guarded(&run.context, || match lookup.source.work() {
+            Work::Dns(source) => source.parse(&asked, index, reply, found),
+            Work::Http(_) | Work::Local(_) => Verdict::FormErr,
+        });
+        let upstream = match reply.server {
+            Some(addr) => run.context.upstreams.of_addr(addr),
+            None => run.context.upstreams.of_name("resolver"),
+        };
+        flight.questions.push(Question {
+            index,
+            verdict: parsed.unwrap_or_else(|verdict| verdict),
+            tries: reply.tries,
+            rtt_us: u32::try_from(reply.rtt.as_micros()).unwrap_or(u32::MAX),
+            upstream,
+        });
+        if flight.open == 0
+            && let Some(flight) = slot.take()
+        {
+            self.finish(flight);
+        }
+    }
+
+    fn finish(&mut self, flight: Flight) {
+        let Flight { lookup, found, mut questions, .. } = flight;
+        questions.sort_unstable_by_key(|q| q.index);
+        self.done.push(self.run.finish(lookup, found, questions));
+        self.open -= 1;
+        drop(self.slots.split(1));
+    }
+
+    /// Ends whatever is open; what was answered before stands.
+    fn end(&mut self, verdict: Verdict) {
+        let upstream = self.run.context.upstreams.of_name("");
+        for mut flight in std::mem::take(&mut self.all).into_iter().flatten() {
+            let open = (0..32_u8).filter(|i| flight.open >> i & 1 == 1);
+            let question = |index| Question { index, verdict, tries: 0, rtt_us: 0, upstream };
+            flight.questions.extend(open.map(question));
+            self.finish(flight);
+        }
+    }
+
+    async fn flush(&mut self) {
+        let done = std::mem::take(&mut self.done);
+        self.run.report(done).await;
+    }
+}

@@ -1,0 +1,251 @@
+//! The run loop: one lane a source class, so that a slow class never holds the slots of a
+//! quick one; results and cache entries leave through one task each.
+
+mod cacher;
+mod dns;
+mod local;
+mod reporter;
+mod resolver;
+mod settle;
+mod stats;
+mod task;
+mod upstreams;
+mod web;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use kudzu_shared::broker::{self, Broker, Consumer, Durability};
+use kudzu_shared::cache::Cache;
+use kudzu_shared::config::{Config, HttpLimits};
+use kudzu_shared::limits::Limiter;
+use kudzu_shared::source::Class;
+use kudzu_shared::task::{Shutdown, Task, spawn};
+use kudzu_shared::time::Clock;
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::http::{self, Http};
+use crate::sources::Registry;
+
+pub use resolver::{ResolverError, start as start_resolver, udp_config};
+pub use stats::Stats;
+
+/// Reports and cache entries that may wait for their task.
+const BACKLOG: usize = 1024;
+/// How long results and cache entries are flushed after the lanes have ended.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// The queue that tasks of a class travel on.
+pub const fn queue(class: Class) -> &'static str {
+    match class {
+        Class::Dns => "kudzu.tasks.dns",
+        Class::Http => "kudzu.tasks.http",
+        Class::Local => "kudzu.tasks.local",
+    }
+}
+
+/// How a worker runs.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// What it calls itself in results.
+    pub name: String,
+    /// DNS lookups in flight.
+    pub lookups: usize,
+    /// HTTP exchanges in flight.
+    pub http_lookups: usize,
+    /// Tasks taken at a time from the queue of DNS, of HTTP, and of local sources.
+    pub prefetch: [u16; 3],
+    /// How long a result waits for others before it is sent.
+    pub linger: Duration,
+    /// What every HTTP source keeps to.
+    pub http: HttpLimits,
+}
+
+impl WorkerConfig {
+    /// As the settings say.
+    pub fn new(name: impl Into<String>, config: &Config) -> Self {
+        let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        Self {
+            name: name.into(),
+            lookups: size(config.worker.lookups),
+            http_lookups: size(config.worker.http_lookups),
+            // Tasks may be small: enough of them to fill the slots all the same. HTTP tasks
+            // mostly wait for their upstreams' limits.
+            prefetch: [512, 256, 16],
+            linger: Duration::from_millis(10),
+            http: config.http.clone(),
+        }
+    }
+}
+
+/// Why a worker cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The HTTP client.
+    #[error(transparent)]
+    Http(#[from] http::Error),
+    /// A queue cannot be consumed from.
+    #[error("consume from {queue:?}")]
+    Consume {
+        /// Which.
+        queue: &'static str,
+        /// Why.
+        source: broker::Error,
+    },
+}
+
+/// Takes tasks, looks up, caches, answers.
+pub struct Worker {
+    config: WorkerConfig,
+    broker: Arc<dyn Broker>,
+    cache: Arc<dyn Cache>,
+    limiter: Arc<dyn Limiter>,
+    registry: Registry,
+    resolver: Arc<dyn kudzu_dns::Resolver>,
+    clock: Arc<dyn Clock>,
+    stats: Arc<Stats>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// What all lookups of a worker share.
+struct Context {
+    cache: Arc<dyn Cache>,
+    registry: Registry,
+    resolver: Arc<dyn kudzu_dns::Resolver>,
+    clock: Arc<dyn Clock>,
+    http: Http,
+    stats: Arc<Stats>,
+    upstreams: Arc<upstreams::Upstreams>,
+    reports: mpsc::Sender<reporter::Report>,
+    entries: mpsc::Sender<cacher::Entry>,
+    /// DNS lookups in flight.
+    slots: Arc<Semaphore>,
+    most: usize,
+}
+
+impl Worker {
+    /// A worker over the given back ends; it does nothing before [`Worker::run`].
+    pub fn new(
+        config: WorkerConfig,
+        broker: Arc<dyn Broker>,
+        cache: Arc<dyn Cache>,
+        limiter: Arc<dyn Limiter>,
+        registry: Registry,
+        resolver: Arc<dyn kudzu_dns::Resolver>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { config, broker, cache, limiter, registry, resolver, clock, stats: Arc::default() }
+    }
+
+    /// What it has done so far; goes on counting while it runs.
+    pub fn stats(&self) -> Arc<Stats> {
+        Arc::clone(&self.stats)
+    }
+
+    /// Runs until the shutdown has drained it: it takes no more tasks, finishes or gives
+    /// back what it has, sends results, writes the cache. Bounded by the shutdown's drain
+    /// time and a few seconds to flush. Not cancel safe: tasks in hand are delivered again.
+    ///
+    /// # Errors
+    /// When it cannot start. A broker that closes later ends it as a shutdown does.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
+        let Self { config, broker, cache, limiter, registry, resolver, clock, stats } = self;
+        let http = Http::new(config.http, config.http_lookups, limiter, Arc::clone(&clock))?;
+        let upstreams = Arc::new(upstreams::Upstreams::default());
+        let (reports, reports_in) = mpsc::channel(BACKLOG);
+        let (entries, entries_in) = mpsc::channel(BACKLOG);
+        let most = config.lookups.clamp(1, Semaphore::MAX_PERMITS);
+        let reporter = reporter::Reporter {
+            worker: config.name,
+            broker: Arc::clone(&broker),
+            upstreams: Arc::clone(&upstreams),
+            linger: config.linger,
+            stats: Arc::clone(&stats),
+        };
+        let context = Arc::new(Context {
+            cache: Arc::clone(&cache),
+            registry,
+            resolver,
+            clock,
+            http,
+            stats,
+            upstreams,
+            reports,
+            entries,
+            slots: Arc::new(Semaphore::new(most)),
+            most,
+        });
+        let classes = [Class::Dns, Class::Http, Class::Local];
+        let mut consumers = Vec::with_capacity(classes.len());
+        for (class, prefetch) in classes.into_iter().zip(config.prefetch) {
+            consumers.push((class, consume(&*broker, class, prefetch).await?));
+        }
+        let reporter = spawn("worker.reporter", reporter.run(reports_in));
+        let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
+        let lanes: FuturesUnordered<_> = consumers
+            .into_iter()
+            .map(|(class, consumer)| lane(Arc::clone(&context), class, consumer, shutdown.clone()))
+            .collect();
+        // Consumers live until the results are out: dropping one gives its tasks back.
+        let consumers: Vec<_> = lanes.collect().await;
+        // The last sender goes with the context, and so do the two tasks end.
+        drop(context);
+        let flushed = tokio::time::timeout(FLUSH, futures::future::join(reporter, cacher)).await;
+        if flushed.is_err() {
+            tracing::warn!("results or cache entries were left when the worker ended");
+        }
+        drop(consumers);
+        Ok(())
+    }
+}
+
+async fn consume(broker: &dyn Broker, class: Class, prefetch: u16) -> Result<Box<dyn Consumer>, Error> {
+    let queue = queue(class);
+    let failed = |source| Error::Consume { queue, source };
+    broker.declare(queue, Durability::Durable).await.map_err(failed)?;
+    broker.consume(queue, prefetch).await.map_err(failed)
+}
+
+/// Takes tasks of one class until the shutdown begins or the queue is gone, then drains.
+async fn lane(
+    context: Arc<Context>,
+    class: Class,
+    mut consumer: Box<dyn Consumer>,
+    shutdown: Shutdown,
+) -> Box<dyn Consumer> {
+    let mut open: FuturesUnordered<Task<()>> = FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.stopping() => break,
+            Some(done) = open.next(), if !open.is_empty() => ended(done),
+            delivery = consumer.next() => match delivery {
+                Some(delivery) => open.push(spawn("worker.task", task::run(Arc::clone(&context), class, delivery))),
+                None => break,
+            },
+        }
+    }
+    // What is not done in time is dropped, and with it goes its delivery: it comes again.
+    let drained = async {
+        while let Some(done) = open.next().await {
+            ended(done);
+        }
+    };
+    if shutdown.drain(drained).await.is_none() {
+        tracing::warn!(open = open.len(), ?class, "tasks were given back unfinished");
+    }
+    consumer
+}
+
+fn ended(done: Result<(), kudzu_shared::task::Error>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "a task ended early; it is delivered again");
+    }
+}

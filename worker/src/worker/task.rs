@@ -1,0 +1,231 @@
+//! One task: what is forbidden, cached or unknown is answered at once, the rest is asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kudzu_shared::broker::Delivery;
+use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
+use kudzu_shared::marking::Tlp;
+use kudzu_shared::observable::Observable;
+use kudzu_shared::outcome::{Answer, Question, Verdict};
+use kudzu_shared::source::Class;
+use kudzu_shared::wire::{Ask, LookupResult, StoredAnswer, Task, TaskLookup};
+use tokio::time::Instant;
+
+use super::reporter::Report;
+use super::settle::Held;
+use super::stats::add;
+use super::{Context, dns, local, web};
+use crate::sources::{Asked, Found, Source, Work};
+
+/// A lookup that is to be asked.
+pub(super) struct Open {
+    pub(super) seq: u32,
+    pub(super) ask: u8,
+    pub(super) wanted: u32,
+    pub(super) key: Observable,
+    pub(super) cache_key: Key,
+    pub(super) source: Arc<dyn Source>,
+}
+
+/// What the lookups of a task share.
+pub(super) struct Run {
+    pub(super) context: Arc<Context>,
+    pub(super) held: Arc<Held>,
+    /// When the job ends.
+    pub(super) end: Option<Instant>,
+    tlp: Tlp,
+}
+
+/// Runs a task to its end; the reporter settles its delivery. Dropped before, the task is
+/// delivered again.
+pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery) {
+    let Delivery { body, redelivered: _, settle } = delivery;
+    let task = match Task::decode(&body) {
+        Ok(task) if !task.lookups.is_empty() => task,
+        Ok(_) => return settle.ack(),
+        Err(error) => {
+            // Nobody can be told: the coordinator's timer sends its lookups again.
+            tracing::error!(%error, octets = body.len(), "a task cannot be read");
+            add(&context.stats.damaged, 1);
+            return settle.ack();
+        }
+    };
+    add(&context.stats.tasks, 1);
+    let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
+    let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
+    let held = Arc::new(Held::new(&task, settle));
+    let run = Run { context, held, end, tlp: task.tlp };
+    let open = run.admit(task).await;
+    if open.is_empty() || run.held.is_gone() {
+        return;
+    }
+    match class {
+        Class::Dns => dns::run(&run, open).await,
+        Class::Http => web::run(&run, open).await,
+        Class::Local => local::run(&run, open).await,
+    }
+}
+
+impl Run {
+    /// Answers what needs no asking; gives the rest.
+    async fn admit(&self, task: Task) -> Vec<Open> {
+        let context = &self.context;
+        let asks: Vec<Result<(Arc<dyn Source>, KeyPrefix), Verdict>> =
+            task.asks.iter().map(|ask| self.source(&task, ask)).collect();
+        let late = self.end.is_some_and(|end| end <= Instant::now());
+        let (mut open, mut done) = (Vec::with_capacity(task.lookups.len()), Vec::new());
+        for lookup in task.lookups {
+            let TaskLookup { seq, ask, questions: wanted, key } = lookup;
+            let source = match &asks[usize::from(ask)] {
+                Err(verdict) => Err(*verdict),
+                Ok((s, _)) if !s.info().takes.contains(&key.kind()) => Err(Verdict::FormErr),
+                Ok(_) if late => Err(Verdict::Deadline),
+                Ok(found) => Ok(found),
+            };
+            match source {
+                Err(verdict) => done.push(self.refuse(seq, ask, wanted, key, verdict)),
+                Ok((source, prefix)) => {
+                    let cache_key = prefix.key(key.as_ref());
+                    open.push(Open { seq, ask, wanted, key, cache_key, source: Arc::clone(source) });
+                }
+            }
+        }
+        let keys: Vec<Key> = open.iter().map(|l| l.cache_key.clone()).collect();
+        let values = context.cache.get(&keys).await;
+        let mut misses = Vec::with_capacity(open.len());
+        for (lookup, value) in open.into_iter().zip(values) {
+            match value.and_then(|v| self.stored(&lookup, &v)) {
+                Some(result) => done.push(result),
+                None => misses.push(lookup),
+            }
+        }
+        self.report(done).await;
+        misses
+    }
+
+    /// The source of an ask and its cache keys; or why it is not asked (I5: the coordinator
+    /// has looked before, and this looks again).
+    fn source(&self, task: &Task, ask: &Ask) -> Result<(Arc<dyn Source>, KeyPrefix), Verdict> {
+        let source = self.context.registry.get(&ask.source).ok_or(Verdict::Unconfigured)?;
+        let info = source.info();
+        if info.unavailable.is_some() {
+            return Err(Verdict::Unconfigured);
+        }
+        if task.tlp > info.max_tlp || task.pap > info.contact.strictest_pap() {
+            return Err(Verdict::Policy);
+        }
+        let partition = Partition::of(&task.tenant, task.tlp, info.marking, false);
+        Ok((Arc::clone(source), KeyPrefix::new(&partition, info.digest, ask)))
+    }
+
+    fn refuse(&self, seq: u32, ask: u8, wanted: u32, key: Observable, verdict: Verdict) -> LookupResult {
+        let types = self.held.asks.get(usize::from(ask)).map_or(0, |a| a.types.len());
+        let upstream = self.context.upstreams.of_name("");
+        let question = |index| Question { index, verdict, tries: 0, rtt_us: 0, upstream };
+        let asked = (0..u8::try_from(types.clamp(1, 32)).unwrap_or(32)).filter(|i| wanted >> i & 1 == 1);
+        let mut questions: Vec<Question> = asked.map(question).collect();
+        // Without any question it would look empty, which it is not known to be.
+        if questions.is_empty() {
+            questions.push(question(0));
+        }
+        let answer = Answer { questions, ..Answer::default() };
+        let observed_ms = self.context.clock.now_ms();
+        LookupResult { seq, ask, key, observed_ms, cached: false, more: false, answer }
+    }
+
+    /// The same for a lookup in hand.
+    pub(super) fn refuse_open(&self, lookup: Open, verdict: Verdict) -> LookupResult {
+        self.refuse(lookup.seq, lookup.ask, lookup.wanted, lookup.key, verdict)
+    }
+
+    /// A result from a cache entry, if it has every question that is wanted.
+    pub(super) fn stored(&self, lookup: &Open, value: &[u8]) -> Option<LookupResult> {
+        let StoredAnswer { observed_ms, upstreams, mut answer } = entry::decode(value)?;
+        answer
+            .questions
+            .retain(|q| lookup.wanted.checked_shr(u32::from(q.index)).is_some_and(|b| b & 1 == 1));
+        let wanted = self.asked(lookup).indices().count();
+        if answer.questions.len() != wanted {
+            return None;
+        }
+        let ids: Vec<u16> = upstreams.iter().map(|u| self.context.upstreams.of_name(u)).collect();
+        for question in &mut answer.questions {
+            question.upstream = *ids.get(usize::from(question.upstream))?;
+        }
+        add(&self.context.stats.cached, 1);
+        self.mark(&mut answer);
+        let (seq, ask, key) = (lookup.seq, lookup.ask, lookup.key.clone());
+        Some(LookupResult { seq, ask, key, observed_ms, cached: true, more: false, answer })
+    }
+
+    /// A lookup as its source sees it.
+    pub(super) fn asked<'a>(&'a self, lookup: &'a Open) -> Asked<'a> {
+        let ask = &self.held.asks[usize::from(lookup.ask)];
+        Asked { key: &lookup.key, ask, questions: lookup.wanted }
+    }
+
+    /// The result of a lookup that was asked; goes to the cache as well.
+    pub(super) fn finish(&self, lookup: Open, mut found: Found, questions: Vec<Question>) -> LookupResult {
+        let asked = self.asked(&lookup);
+        found.settle(asked.limit());
+        let complete = questions.len() == asked.ask.types.len().max(1);
+        let Found { mut pairs, facts, totals, ttl } = found;
+        let marking = lookup.source.info().marking;
+        pairs.iter_mut().for_each(|p| p.marking = p.marking.max(marking));
+        let mut answer = Answer { questions, pairs, facts, totals };
+        let observed_ms = self.context.clock.now_ms();
+        if complete && !matches!(lookup.source.work(), Work::Local(_)) {
+            answer = self.store(lookup.cache_key, observed_ms, answer, ttl);
+        }
+        self.mark(&mut answer);
+        let (seq, ask, key) = (lookup.seq, lookup.ask, lookup.key);
+        LookupResult { seq, ask, key, observed_ms, cached: false, more: false, answer }
+    }
+
+    fn store(&self, key: Key, observed_ms: i64, mut answer: Answer, told: Option<Duration>) -> Answer {
+        let Some(keep) = ttl::of_answer(&answer, told) else { return answer };
+        let mut ids: Vec<u16> = Vec::new();
+        let mine: Vec<u16> = answer.questions.iter().map(|q| q.upstream).collect();
+        for question in &mut answer.questions {
+            let at = ids.iter().position(|id| *id == question.upstream).unwrap_or_else(|| {
+                ids.push(question.upstream);
+                ids.len() - 1
+            });
+            question.upstream = u16::try_from(at).unwrap_or(u16::MAX);
+        }
+        let upstreams = ids.into_iter().map(|id| self.context.upstreams.name(id)).collect();
+        let stored = StoredAnswer { observed_ms, upstreams, answer };
+        let sent = entry::encode(&stored).map(|value| self.context.entries.try_send((key, value, keep)));
+        if matches!(sent, Some(Err(_))) {
+            add(&self.context.stats.uncached, 1);
+        }
+        let mut answer = stored.answer;
+        answer.questions.iter_mut().zip(mine).for_each(|(q, id)| q.upstream = id);
+        answer
+    }
+
+    /// The job's marking, where it is stricter, goes on whatever the job gets.
+    fn mark(&self, answer: &mut Answer) {
+        answer.pairs.iter_mut().for_each(|p| p.marking = p.marking.max(self.tlp));
+    }
+
+    /// Hands results to the reporter, and waits while it is behind.
+    pub(super) async fn report(&self, results: Vec<LookupResult>) {
+        if results.is_empty() {
+            return;
+        }
+        add(&self.context.stats.lookups, results.len());
+        let report = Report { task: Arc::clone(&self.held), results };
+        // It ends after the last task only.
+        let _ = self.context.reports.send(report).await;
+    }
+}
+
+/// Runs a source's code; a panic costs its lookup only.
+pub(super) fn guarded<T>(context: &Context, f: impl FnOnce() -> T) -> Result<T, Verdict> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|_| {
+        add(&context.stats.panicked, 1);
+        Verdict::Panicked
+    })
+}

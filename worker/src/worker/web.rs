@@ -1,0 +1,85 @@
+//! HTTP lookups of a task, all at once: each upstream's limit says when they go.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use kudzu_shared::cache::Key;
+use kudzu_shared::outcome::{Question, Verdict};
+use kudzu_shared::wire::LookupResult;
+
+use super::stats::add;
+use super::task::{Open, Run};
+use crate::http::Exchange;
+use crate::sources::{Found, Work};
+
+/// How long another worker is given to bring an answer that it has leased.
+const LEASE: Duration = Duration::from_secs(5);
+/// How often its answer is looked for.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Asks until every lookup has ended, or nobody waits for them.
+pub(super) async fn run(run: &Run, open: Vec<Open>) {
+    let mut flights: FuturesUnordered<_> = open.into_iter().map(|lookup| one(run, lookup)).collect();
+    loop {
+        tokio::select! {
+            biased;
+            result = flights.next() => match result {
+                Some(result) => run.report(vec![result]).await,
+                None => return,
+            },
+            () = run.held.gone() => return,
+        }
+    }
+}
+
+async fn one(run: &Run, lookup: Open) -> LookupResult {
+    if let Some(result) = others(run, &lookup).await {
+        return result;
+    }
+    let context = &run.context;
+    let mut found = Found::default();
+    let mut exchange = Exchange::new(&context.http, run.end);
+    let verdict = match lookup.source.work() {
+        Work::Http(source) => {
+            let asked = run.asked(&lookup);
+            let asking = source.look_up(asked, &mut exchange, &mut found);
+            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_| {
+                add(&context.stats.panicked, 1);
+                Verdict::Panicked
+            })
+        }
+        Work::Dns(_) | Work::Local(_) => Verdict::FormErr,
+    };
+    let tally = exchange.into_tally();
+    add(&context.stats.http_requests, usize::from(tally.tries));
+    let question = Question {
+        index: 0,
+        verdict,
+        tries: tally.tries,
+        rtt_us: u32::try_from(tally.rtt.as_micros()).unwrap_or(u32::MAX),
+        upstream: context.upstreams.of_name(tally.upstream.as_deref().unwrap_or_default()),
+    };
+    run.finish(lookup, found, vec![question])
+}
+
+/// Waits for another worker's answer where that one has the lease; `None` where this one is
+/// to ask.
+async fn others(run: &Run, lookup: &Open) -> Option<LookupResult> {
+    let cache = &run.context.cache;
+    let asked_until = tokio::time::Instant::now() + LEASE;
+    loop {
+        let leased = cache.lease(&lookup.cache_key, LEASE).await;
+        // Looked up after the lease: the one before may have just finished.
+        let key: [Key; 1] = [lookup.cache_key.clone()];
+        let value = cache.get(&key).await.into_iter().next().flatten();
+        if let Some(result) = value.and_then(|v| run.stored(lookup, &v)) {
+            return Some(result);
+        }
+        if leased || tokio::time::Instant::now() >= asked_until {
+            return None;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
