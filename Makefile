@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where rustup puts cargo, for shells that do not know yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
 
 # make demo ARGS="--seed 7 --scale 0.2"
 ARGS ?=

@@ -156,14 +156,22 @@ fn what_documents_name_exists() {
     let project = Project::open();
     let tops = project.tops();
     let mut problems = Vec::new();
-    for (file, text) in project.texts(".md") {
-        for (line, word) in named(&text) {
-            let Some(path) = path_in(&word, &tops) else { continue };
-            let ends = |f: &String| f == path || f.ends_with(&format!("/{path}"));
-            if !project.has(path) && !OF_THE_USER.contains(&path) && !project.files.iter().any(ends) {
-                problems.push(format!("{file}:{line}: {word}"));
-            }
+    let mut names = |file: &str, line: usize, word: &str| {
+        let Some(path) = path_in(word, &tops) else { return };
+        let ends = |f: &String| f == path || f.ends_with(&format!("/{path}"));
+        if !project.has(path) && !OF_THE_USER.contains(&path) && !project.files.iter().any(ends) {
+            problems.push(format!("{file}:{line}: {word}"));
         }
+    };
+    for (file, text) in project.texts(".md") {
+        named(&text).iter().for_each(|(line, word)| names(file, *line, word));
+    }
+    for (file, text) in project.texts(".rs") {
+        let comments = text.lines().enumerate().filter(|(_, l)| l.trim_start().starts_with("//"));
+        let words = comments.flat_map(|(at, l)| l.split([' ', '`', '(', ')']).map(move |w| (at + 1, w)));
+        words.filter(|(_, w)| w.starts_with("docs/")).for_each(|(line, word)| names(file, line, word));
+    }
+    for (file, text) in project.texts(".md") {
         let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
         for link in text.split("](").skip(1).filter_map(|t| t.split([')', '#', ' ']).next()) {
             let outside = link.is_empty() || link.contains(':');

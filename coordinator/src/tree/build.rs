@@ -1,4 +1,4 @@
-//! `T(job, outcomes)`: walks the outcomes level by level from the seeds (DESIGN: "T, precisely").
+//! `T(job, outcomes)`: walks the outcomes level by level from the seeds (`docs/ARCHITECTURE.md`).
 //!
 //! The builder is driven as outcomes come: it says which lookups the next level demands,
 //! and closes a level once these have ended. What it makes depends on the outcomes of

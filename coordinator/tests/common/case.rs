@@ -134,13 +134,13 @@ pub fn catalogue(rng: &mut Rng) -> Vec<SourceInfo> {
 fn plan(rng: &mut Rng, catalogue: &[SourceInfo]) -> String {
     let mut text = format!(
         "hub = {}\nwildcard_after = {}\nwildcard_keep = {}\n",
-        rng.within(1, 9),
+        rng.within(1, 14),
         rng.within(1, 4),
         rng.within(1, 3)
     );
-    let (nodes, fan_out) = (*rng.pick(&[3, 8, 20, 40, 500]), *rng.pick(&[1, 2, 4, 100]));
-    let _ = writeln!(text, "[budgets]\ndepth = {}\nnodes = {nodes}\nfan_out = {fan_out}", rng.within(0, 5));
-    if rng.percent(25) {
+    let (nodes, fan_out) = (*rng.pick(&[4, 20, 45, 90, 500]), *rng.pick(&[1, 3, 6, 100]));
+    let _ = writeln!(text, "[budgets]\ndepth = {}\nnodes = {nodes}\nfan_out = {fan_out}", rng.below(7).min(5));
+    if rng.percent(15) {
         let _ = writeln!(text, "questions = {}", rng.within(1, 120));
     }
     if rng.percent(30) {
@@ -149,7 +149,7 @@ fn plan(rng: &mut Rng, catalogue: &[SourceInfo]) -> String {
     let mut sources: Vec<&SourceInfo> = catalogue.iter().collect();
     rng.shuffle(&mut sources);
     for (at, source) in sources.iter().enumerate() {
-        if at == 0 || rng.percent(75) {
+        if at == 0 || rng.percent(80) {
             ask(rng, source, &mut text);
         }
     }
@@ -184,7 +184,7 @@ fn ask(rng: &mut Rng, source: &SourceInfo, text: &mut String) {
         rng.shuffle(&mut types);
         types.truncate(rng.within(1, 5) as usize);
     }
-    let _ = writeln!(text, "{head}types = {types:?}\nlimit = {}\n{depth}{when}", rng.within(1, 6));
+    let _ = writeln!(text, "{head}types = {types:?}\nlimit = {}\n{depth}{when}", rng.within(1, 9));
 }
 
 fn spec(rng: &mut Rng, world: &World, seed: u64) -> JobSpec {

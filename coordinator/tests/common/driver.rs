@@ -71,8 +71,8 @@ impl Order {
             twice: *rng.pick(&[0, 5, 50]),
             lost: *rng.pick(&[0, 0, 3, 30]),
             parts: *rng.pick(&[0, 20, 80]),
-            cancel: (stop == 0).then(|| rng.below(120) as usize),
-            deadline: (stop == 1).then(|| rng.below(3_000)),
+            cancel: (stop == 0).then(|| rng.below(80) as usize),
+            deadline: (stop == 1).then(|| rng.below(400)),
         }
     }
 }

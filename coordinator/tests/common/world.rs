@@ -54,7 +54,7 @@ pub fn ip(text: &str) -> Observable {
 }
 
 const ZONES: [&str; 6] = ["alpha.com", "beta.net", "gamma.co.uk", "delta.org", "eps.de", "wild.info"];
-const LABELS: [&str; 8] = ["www", "mail", "a.b", "c.b", "ns1", "x", "y.z", "deep.er.b"];
+const LABELS: [&str; 10] = ["www", "mail", "a.b", "c.b", "ns1", "x", "y.z", "deep.er.b", "ns2", "d.b"];
 
 impl World {
     pub fn new(seed: u64) -> Self {
@@ -70,14 +70,14 @@ impl World {
     }
 
     fn things(&mut self, rng: &mut Rng) {
-        for zone in &ZONES[..rng.within(2, 5) as usize] {
+        for zone in &ZONES[..rng.within(2, 6) as usize] {
             self.names.push(name(zone));
-            for _ in 0..rng.below(6) {
+            for _ in 0..rng.within(2, 8) {
                 self.names.push(name(&format!("{}.{zone}", rng.pick(&LABELS))));
             }
         }
         self.names.push(name("unknown"));
-        for n in 0..rng.within(2, 8) {
+        for n in 0..rng.within(3, 14) {
             self.addresses.push(match rng.below(3) {
                 0 => ip(&format!("2a01:4f8:{}::{n}", rng.below(2))),
                 _ => ip(&format!("45.{}.7.{n}", rng.below(3))),

@@ -15,7 +15,7 @@ pub const FOUND_DEFAULT: Duration = Duration::from_secs(3600);
 /// Nothing there, where the source tells no time.
 pub const EMPTY_DEFAULT: Duration = Duration::from_secs(300);
 /// The first failure; each repeat doubles it (RFC 9520 section 3.2 advises exponential backoff).
-pub const FAILED_DEFAULT: Duration = Duration::from_secs(5);
+pub const FAILED_DEFAULT: Duration = Duration::from_secs(1);
 
 /// How long one verdict is kept. `told` is the least time the records tell, or the SOA's
 /// negative one. `None`: not at all, for what was not asked says nothing of the upstream.
@@ -24,7 +24,8 @@ pub fn of_verdict(verdict: Verdict, told: Option<Duration>) -> Option<Duration> 
     match verdict.end() {
         End::Found => Some(within(FOUND, FOUND_DEFAULT)),
         End::Empty => Some(within(EMPTY, EMPTY_DEFAULT)),
-        End::Failed => Some(within(FAILED, FAILED_DEFAULT)),
+        // What a source tells is how long a good answer lasts; a later round must not meet this.
+        End::Failed => Some(FAILED_DEFAULT),
         End::Throttled | End::Skipped | End::Dead => None,
     }
 }

@@ -120,7 +120,10 @@ fn the_mailbox_of_a_zone() {
     let soa = Soa { mname: n("ns.example"), rname: n("host.b.example"), serial: 1, minimum: 5 };
     let (_, pairs, _) =
         parse(rtype::SOA, Dns::Found, vec![rr("a.example", rtype::SOA, Data::Soa(Box::new(soa)))]);
-    assert_eq!(pairs, ["a.example primary-server ns.example", "a.example responsible-mailbox host@b.example"]);
+    assert_eq!(
+        pairs,
+        ["a.example primary-server ns.example", "a.example responsible-mailbox host@b.example"]
+    );
 }
 
 proptest! {

@@ -34,7 +34,7 @@ impl RdapEntity {
             Relation::ContactMailbox,
             Relation::AbuseMailbox,
             Relation::NameServer,
-            Relation::RelatedTo,
+            Relation::RegistrantOf,
         ];
         Self { info: rdap.info("rdap.entity", doc, vec![Kind::EmailAddr], returns), rdap }
     }
@@ -78,7 +78,7 @@ fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
     for result in results.iter().take(MAX_DOMAINS).filter(|r| object::is_class(r, "domain")) {
         if let Some(domain) = object::domain_name(result) {
             object::domain(&domain, result, found);
-            found.pairs.push(Pair::new(key.clone(), Relation::RelatedTo, domain));
+            found.pairs.push(Pair::new(key.clone(), Relation::RegistrantOf, domain));
         }
     }
     if found.is_empty() { Verdict::NoData } else { Verdict::Found }
@@ -106,7 +106,7 @@ mod tests {
             found.pairs.iter().map(|p| format!("{} {} {}", p.key, p.relation, p.value)).collect();
         assert_eq!(
             text,
-            ["one.example name-server ns.one.example", "a+b@evil.example related-to one.example"]
+            ["one.example name-server ns.one.example", "a+b@evil.example registrant-of one.example"]
         );
         assert_eq!(
             parse(&key(), &json!({"domainSearchResults": []}), &mut Found::default()),
