@@ -258,7 +258,11 @@ impl Plan {
         for ask in &self.asks {
             let Some(source) = catalogue.iter().find(|s| s.name == ask.source) else {
                 let known: Vec<_> = catalogue.iter().map(|s| s.name.as_str()).collect();
-                return Err(bad(format!("there is no source {:?}; there are {}", ask.source, known.join(", "))));
+                return Err(bad(format!(
+                    "there is no source {:?}; there are {}",
+                    ask.source,
+                    known.join(", ")
+                )));
             };
             if let Some(odd) = ask.types.iter().find(|t| !source.types.contains(t)) {
                 let known = source.types.join(", ");

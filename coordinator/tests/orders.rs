@@ -2,7 +2,12 @@
 //!
 //! 110,000 orders by default. Replay one with `KUDZU_TEST_SEED=17:4` (world and order), run
 //! more with `KUDZU_TEST_WORLDS=20000`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod common;
 

@@ -1,7 +1,12 @@
 //! The checks catch bugs: each one that is planted here makes them fail.
 //!
 //! `cargo test -p kudzu-coordinator --features planted --test planted`
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod common;
 

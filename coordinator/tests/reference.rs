@@ -1,6 +1,11 @@
 //! `T` against its second implementation (DESIGN, "T, precisely"), in the plainest order.
 //! Replay a world with `KUDZU_TEST_SEED=17`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
 
 mod common;
 
@@ -17,11 +22,37 @@ const COUNT: u64 = 3_000;
 
 /// Everything that a tree can say, so that no world generator goes tame unseen.
 const SAID: [&str; 31] = [
-    "stub hub", "stub fan-out", "stub nodes", "stub wildcard", "stub later", "stub limit", "stub depth",
-    "node own-asset", "node excluded", "node special-purpose", "node cdn", "node shared-hosting",
-    "node mail-provider", "node dynamic-dns", "node hub", "node hub /64", "node wildcard",
-    "found", "empty", "failed", "throttled", "skipped", "dead",
-    "scope", "budget", "policy", "unconfigured", "breaker", "loop", "nxdomain", "nodata",
+    "stub hub",
+    "stub fan-out",
+    "stub nodes",
+    "stub wildcard",
+    "stub later",
+    "stub limit",
+    "stub depth",
+    "node own-asset",
+    "node excluded",
+    "node special-purpose",
+    "node cdn",
+    "node shared-hosting",
+    "node mail-provider",
+    "node dynamic-dns",
+    "node hub",
+    "node hub /64",
+    "node wildcard",
+    "found",
+    "empty",
+    "failed",
+    "throttled",
+    "skipped",
+    "dead",
+    "scope",
+    "budget",
+    "policy",
+    "unconfigured",
+    "breaker",
+    "loop",
+    "nxdomain",
+    "nodata",
 ];
 
 #[test]
@@ -60,7 +91,9 @@ fn count(line: &Value, said: &mut BTreeMap<String, u64>) {
         }
         "stub" => add(format!("stub {}", text(&line["reason"])), 1),
         "coverage" => {
-            for (word, n) in line["ends"].as_object().into_iter().chain(line["verdicts"].as_object()).flatten() {
+            for (word, n) in
+                line["ends"].as_object().into_iter().chain(line["verdicts"].as_object()).flatten()
+            {
                 add(word.clone(), n.as_u64().unwrap_or(0));
             }
         }

@@ -7,9 +7,7 @@ use crate::observable::{Name, Observable};
 use crate::time::UnixSeconds;
 
 /// A job's id; UUIDv7, or derived from tenant and Idempotency-Key.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, bincode::Encode, bincode::Decode)]
 pub struct JobId(pub u128);
 
 impl std::fmt::Display for JobId {
@@ -98,7 +96,8 @@ fn within(entry: &Observable, item: &Observable) -> bool {
             _ => false,
         },
         (Kind::Netblock, Kind::Ipv4Addr | Kind::Ipv6Addr | Kind::Netblock) => {
-            let (Some((net, len)), Some(wire)) = (entry.wire().split_last().map(|(l, n)| (n, *l)), address(item))
+            let (Some((net, len)), Some(wire)) =
+                (entry.wire().split_last().map(|(l, n)| (n, *l)), address(item))
             else {
                 return false;
             };

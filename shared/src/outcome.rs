@@ -182,8 +182,7 @@ impl fmt::Display for Verdict {
 
 impl End {
     /// Every end, in the order in which they are reported.
-    pub const ALL: [End; 6] =
-        [End::Found, End::Empty, End::Failed, End::Throttled, End::Skipped, End::Dead];
+    pub const ALL: [End; 6] = [End::Found, End::Empty, End::Failed, End::Throttled, End::Skipped, End::Dead];
 
     /// The name in the API and in exports.
     pub const fn as_str(self) -> &'static str {

@@ -18,9 +18,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let world = World::generate(&WorldSpec::default());
     let questions = questions(&world);
-    let latency = std::env::args().nth(1).and_then(|a| a.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
-    let server =
-        runtime.block_on(Server::start(world, Faults { latency, ..Faults::default() }, ListenConfig::default()))?;
+    let latency =
+        std::env::args().nth(1).and_then(|a| a.parse().ok()).map_or(Duration::ZERO, Duration::from_millis);
+    let server = runtime.block_on(Server::start(
+        world,
+        Faults { latency, ..Faults::default() },
+        ListenConfig::default(),
+    ))?;
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(server.addrs().dns[0])?;
     socket.set_read_timeout(Some(Duration::from_millis(500)))?;
@@ -41,7 +45,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let used = thread_cpu()? - cpu;
     let answered = server.stats().dns_answered;
-    println!("answered {answered} in {:.2} s of wall clock, {used:.2} s of the thread", begin.elapsed().as_secs_f64());
+    println!(
+        "answered {answered} in {:.2} s of wall clock, {used:.2} s of the thread",
+        begin.elapsed().as_secs_f64()
+    );
     println!("{:.0} answers a second of one core", answered as f64 / used);
     runtime.block_on(server.stop());
     Ok(())

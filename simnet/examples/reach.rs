@@ -178,7 +178,9 @@ impl Walk {
     fn rows(&mut self, query: &PdnsQuery, depth: usize) {
         self.pdns += 1;
         let rows = self.world.pdns_rows(query);
-        if depth == 2 { println!("{query:?} {}", rows.total()); }
+        if depth == 2 {
+            println!("{query:?} {}", rows.total());
+        }
         if rows.total() > HUB {
             return;
         }
@@ -197,14 +199,17 @@ fn reverse(addr: IpAddr) -> Vec<(Name, u16)> {
         }
     };
     let labels = labels.join(".");
-    let names = [(format!("{labels}.{tree}"), rtype::PTR), (format!("{labels}.{origin}.asn.cymru.com"), rtype::TXT)];
+    let names =
+        [(format!("{labels}.{tree}"), rtype::PTR), (format!("{labels}.{origin}.asn.cymru.com"), rtype::TXT)];
     names.into_iter().filter_map(|(text, qtype)| Some((Name::from_text(&text)?, qtype))).collect()
 }
 
 fn main() {
     let numbers: Vec<u64> = std::env::args().skip(1).filter_map(|a| a.parse().ok()).collect();
     let seeds = if numbers.is_empty() { (1..=10).collect() } else { numbers };
-    println!("seed  depth0..6                                          nodes     dns   pdns certs  rdap     all  planned");
+    println!(
+        "seed  depth0..6                                          nodes     dns   pdns certs  rdap     all  planned"
+    );
     for seed in seeds {
         let world = World::generate(&WorldSpec { seed, ..WorldSpec::default() });
         let truth = world.truth();
@@ -228,7 +233,8 @@ fn main() {
         }
         let mut levels = [0; DEPTH + 1];
         walk.depths.values().for_each(|d| levels[*d] += 1);
-        let known = |domain: &str| Name::from_text(domain).is_some_and(|n| walk.depths.contains_key(&Node::Name(n)));
+        let known =
+            |domain: &str| Name::from_text(domain).is_some_and(|n| walk.depths.contains_key(&Node::Name(n)));
         let reachable: Vec<_> = truth.planned.iter().filter(|p| p.reachable).collect();
         let missed: Vec<_> = reachable.iter().filter(|p| !known(&p.domain)).collect();
         println!(

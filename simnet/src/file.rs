@@ -9,7 +9,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::model::{
-    Autnum, Certificate, IpNetwork, PdnsRow, Rcode, Record, Registrant, Registrar, Registration, Verdict, mask,
+    Autnum, Certificate, IpNetwork, PdnsRow, Rcode, Record, Registrant, Registrar, Registration, Verdict,
+    mask,
 };
 use crate::name::Name;
 use crate::pdns::Rows;
@@ -322,9 +323,7 @@ impl Internet for Written {
     }
 
     fn step(&self, name: &[u8], qtype: u16, out: &mut Vec<Record>) -> Step {
-        self.tables
-            .step(name, qtype, out)
-            .unwrap_or_else(|| Step::End(Verdict::of(Rcode::NxDomain)))
+        self.tables.step(name, qtype, out).unwrap_or_else(|| Step::End(Verdict::of(Rcode::NxDomain)))
     }
 
     fn pdns(self: Arc<Self>, query: &PdnsQuery) -> Rows {

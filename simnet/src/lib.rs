@@ -22,8 +22,8 @@ pub(crate) use generated::TLDS;
 pub use faults::Faults;
 pub use file::LoadError;
 pub use model::{
-    Autnum, Certificate, IpNetwork, PdnsAnswer, PdnsRow, RData, Rcode, Record, Registrant, Registrar, Registration, Soa,
-    Verdict, rtype,
+    Autnum, Certificate, IpNetwork, PdnsAnswer, PdnsRow, RData, Rcode, Record, Registrant, Registrar,
+    Registration, Soa, Verdict, rtype,
 };
 pub use name::Name;
 pub use pdns::Rows;

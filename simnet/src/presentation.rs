@@ -34,9 +34,7 @@ fn text(record: &Record) -> String {
         RData::Aaaa(addr) => addr.to_string(),
         RData::Host(host) => host.to_string(),
         RData::Mx(preference, host) => format!("{preference} {host}"),
-        RData::Txt(parts) => {
-            parts.iter().map(|p| format!("\"{}\"", escape(p))).collect::<Vec<_>>().join(" ")
-        }
+        RData::Txt(parts) => parts.iter().map(|p| format!("\"{}\"", escape(p))).collect::<Vec<_>>().join(" "),
         RData::Soa(soa) => {
             format!("{} {} {} 7200 3600 1209600 {}", soa.mname, soa.rname, soa.serial, soa.minimum)
         }
@@ -165,7 +163,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for (mnemonic, data) in [("A", "999.1.1.1"), ("MX", "mail"), ("TXT", "\"open"), ("WKS", "x"), ("TYPE9", "x")] {
+        for (mnemonic, data) in
+            [("A", "999.1.1.1"), ("MX", "mail"), ("TXT", "\"open"), ("WKS", "x"), ("TYPE9", "x")]
+        {
             assert!(parse(mnemonic, data).is_err(), "{mnemonic} {data}");
         }
     }

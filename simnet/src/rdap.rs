@@ -27,9 +27,7 @@ pub(crate) fn answer(world: &World, path: &str, base: &str) -> Answer {
     let found = |value: Option<Value>| value.map_or(Answer::NotFound, Answer::Found);
     match parts[..] {
         ["domain", name] => match world.registration(&canonical(name)) {
-            Some(r) if r.redirected => {
-                Answer::Redirect(format!("{base}/registrar/domain/{}", r.domain))
-            }
+            Some(r) if r.redirected => Answer::Redirect(format!("{base}/registrar/domain/{}", r.domain)),
             other => found(other.map(|r| domain(&r, base))),
         },
         ["registrar", "domain", name] => {

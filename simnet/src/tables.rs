@@ -121,7 +121,8 @@ impl Tables {
     }
 
     pub(crate) fn registered_by(&self, email: &str) -> Vec<String> {
-        let shown = |r: &&Registration| !r.registrant.redacted && r.registrant.email.eq_ignore_ascii_case(email);
+        let shown =
+            |r: &&Registration| !r.registrant.redacted && r.registrant.email.eq_ignore_ascii_case(email);
         let mut found: Vec<String> =
             self.registrations.values().filter(shown).map(|r| r.domain.clone()).collect();
         found.sort();
@@ -213,7 +214,12 @@ impl CertTable {
     fn by_name(&self, name: &str, subdomains: bool) -> Vec<Certificate> {
         if subdomains {
             let suffix = format!(".{name}");
-            return self.all.iter().filter(|c| c.names.iter().any(|n| n.ends_with(&suffix))).cloned().collect();
+            return self
+                .all
+                .iter()
+                .filter(|c| c.names.iter().any(|n| n.ends_with(&suffix)))
+                .cloned()
+                .collect();
         }
         let indexes = self.by_name.get(name);
         indexes.into_iter().flatten().map(|i| self.all[*i as usize].clone()).collect()

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::file::LoadError;
 use crate::generated::Generated;
 use crate::model::{
-    Autnum, Certificate, IpNetwork, PdnsAnswer, PdnsRow, RData, Rcode, Record, Registrant, Registration, Verdict,
-    rtype,
+    Autnum, Certificate, IpNetwork, PdnsAnswer, PdnsRow, RData, Rcode, Record, Registrant, Registration,
+    Verdict, rtype,
 };
 use crate::name::Name;
 use crate::pdns::Rows;

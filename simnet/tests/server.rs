@@ -85,8 +85,11 @@ fn planned(world: &World) -> String {
 #[tokio::test]
 async fn udp_echoes_letter_case_and_answers_edns() {
     let (world, server) = start(Faults::default()).await;
-    let mixed: String =
-        planned(&world).chars().enumerate().map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c }).collect();
+    let mixed: String = planned(&world)
+        .chars()
+        .enumerate()
+        .map(|(i, c)| if i % 2 == 0 { c.to_ascii_uppercase() } else { c })
+        .collect();
     let answer = udp(&server, &mixed, RecordType::A, Some(4096)).await;
     assert_eq!(answer.metadata.response_code, ResponseCode::NoError);
     assert!(answer.metadata.recursion_available && !answer.metadata.truncation);
@@ -116,7 +119,9 @@ async fn what_does_not_fit_is_truncated_and_whole_over_tcp() {
     }
     let raw = tcp(&server, &[query(1, "large-text.net", RecordType::TXT, None)]).await;
     let whole = Message::from_vec(&raw[0]).unwrap();
-    assert!(matches!(&whole.answers[0].data, RData::TXT(t) if t.txt_data.iter().map(|p| p.len()).sum::<usize>() == 65_000));
+    assert!(
+        matches!(&whole.answers[0].data, RData::TXT(t) if t.txt_data.iter().map(|p| p.len()).sum::<usize>() == 65_000)
+    );
     let raw = tcp(&server, &[query(1, "many-addresses.net", RecordType::A, None)]).await;
     assert!(Message::from_vec(&raw[0]).unwrap().answers.len() > 3_900);
     server.stop().await;
@@ -128,7 +133,8 @@ async fn tcp_is_pipelined() {
     let names: Vec<String> = world.truth().planned.iter().map(|p| p.domain.clone()).collect();
     let questions: Vec<Vec<u8>> =
         names.iter().enumerate().map(|(i, n)| query(i as u16, n, RecordType::NS, None)).collect();
-    let mut ids: Vec<u16> = tcp(&server, &questions).await.iter().map(|a| u16::from_be_bytes([a[0], a[1]])).collect();
+    let mut ids: Vec<u16> =
+        tcp(&server, &questions).await.iter().map(|a| u16::from_be_bytes([a[0], a[1]])).collect();
     ids.sort_unstable();
     assert_eq!(ids, (0..names.len() as u16).collect::<Vec<_>>());
     assert_eq!(server.stats().dns_tcp, names.len() as u64);
@@ -138,7 +144,8 @@ async fn tcp_is_pipelined() {
 #[tokio::test]
 async fn every_question_is_answered_once_and_not_early() {
     let latency = Duration::from_millis(40);
-    let (world, server) = start(Faults { latency, jitter: Duration::from_millis(20), ..Faults::default() }).await;
+    let (world, server) =
+        start(Faults { latency, jitter: Duration::from_millis(20), ..Faults::default() }).await;
     let socket = client(&server).await;
     let names: Vec<String> = world.pdns(&world.seeds()[0], 50).rows.into_iter().map(|r| r.rrname).collect();
     let begin = Instant::now();
@@ -263,7 +270,10 @@ async fn rdap_answers_and_redirects() {
     let handle = network["entities"][0]["handle"].as_str().unwrap();
     assert_eq!(get(at, &format!("/entity/{handle}"), "").await.0, 200);
     let (status, _, body) = get(at, "/domain/no-such-domain-here.com", "").await;
-    assert_eq!((status, serde_json::from_str::<Value>(&body).unwrap()["errorCode"].clone()), (404, 404.into()));
+    assert_eq!(
+        (status, serde_json::from_str::<Value>(&body).unwrap()["errorCode"].clone()),
+        (404, 404.into())
+    );
     assert_eq!(get(at, "/ip/nonsense", "").await.0, 400);
     for file in ["dns.json", "ipv4.json", "ipv6.json", "asn.json"] {
         let body = get(at, &format!("/bootstrap/{file}"), "").await.2;
@@ -284,9 +294,14 @@ async fn passive_dns_pages_and_counts() {
     assert!(head.contains(&format!("x-total-count: {total}")), "{head}");
     let rows: Vec<PdnsRow> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(rows, world.pdns(seed, 3).rows);
-    let server_name = world.pdns(&planned(&world), 50).rows.into_iter().find(|r| r.rrtype == "NS").unwrap().rdata;
-    let (_, _, body) =
-        get(server.addrs().pdns, &format!("/pdns/query/rdata/{server_name}"), "dribble-paginate-count: 5\r\n").await;
+    let server_name =
+        world.pdns(&planned(&world), 50).rows.into_iter().find(|r| r.rrtype == "NS").unwrap().rdata;
+    let (_, _, body) = get(
+        server.addrs().pdns,
+        &format!("/pdns/query/rdata/{server_name}"),
+        "dribble-paginate-count: 5\r\n",
+    )
+    .await;
     assert!(!body.is_empty());
     assert_eq!(get(server.addrs().pdns, "/pdns/query/a..b", "").await.0, 400);
     server.stop().await;
@@ -295,7 +310,8 @@ async fn passive_dns_pages_and_counts() {
 #[tokio::test]
 async fn certificates_are_found_by_name_and_fingerprint() {
     let (world, server) = start(Faults::default()).await;
-    let domain = world.truth().planned.iter().map(|p| p.domain.clone()).find(|d| !world.certs(d).is_empty()).unwrap();
+    let domain =
+        world.truth().planned.iter().map(|p| p.domain.clone()).find(|d| !world.certs(d).is_empty()).unwrap();
     let body = get(server.addrs().certs, &format!("/?q={domain}&output=json"), "").await.2;
     let found: Value = serde_json::from_str(&body).unwrap();
     assert!(found[0]["name_value"].as_str().unwrap().split('\n').any(|n| n == domain));

@@ -59,10 +59,19 @@ fn faults_in_a_file_are_named_with_their_place() {
         ("{}", "line 1"),
         (r#"{"as_of": "soon"}"#, "as_of: \"soon\" is not a time"),
         (r#"{"as_of": 1, "zonse": {}}"#, "line 1"),
-        (r#"{"as_of": 1, "zones": {"a.b": {"A": ["1.2.3"]}}}"#, "zones.\"a.b\".A[0]: \"1.2.3\" is not an IPv4 address"),
+        (
+            r#"{"as_of": 1, "zones": {"a.b": {"A": ["1.2.3"]}}}"#,
+            "zones.\"a.b\".A[0]: \"1.2.3\" is not an IPv4 address",
+        ),
         (r#"{"as_of": 1, "zones": {"a..b": {}}}"#, "is not a domain name"),
-        (r#"{"as_of": 1, "networks": [{"cidr": "10.0.0.1/8", "name": "", "asn": 1, "registered": 1}]}"#, "networks[0].cidr"),
-        (r#"{"as_of": 1, "certificates": [{"sha256": "12", "names": [], "not_before": 1, "not_after": 2}]}"#, "certificates[0].sha256"),
+        (
+            r#"{"as_of": 1, "networks": [{"cidr": "10.0.0.1/8", "name": "", "asn": 1, "registered": 1}]}"#,
+            "networks[0].cidr",
+        ),
+        (
+            r#"{"as_of": 1, "certificates": [{"sha256": "12", "names": [], "not_before": 1, "not_after": 2}]}"#,
+            "certificates[0].sha256",
+        ),
     ];
     for (text, expected) in cases {
         let message = load(text).unwrap_err().to_string();

@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::intern::ObsId;
 use super::store::{Edge, LookupId, NO_DEPTH, Store, flag, relation, state};
-use crate::tree::build::{Builder, in_order, role};
+use crate::tree::build::Builder;
+use crate::tree::order::{in_order, role};
 use crate::tree::rules::Rules;
 
 /// Registers what follows from an ended lookup, as far as the tree may demand it.

@@ -199,7 +199,8 @@ impl Job {
     /// Whether a result for this ticket is still wanted: its lookup is in flight in the same
     /// round, or was and waits to be sent again. Else a late part of an answer would be lost.
     fn is_open(&self, ticket: Ticket) -> bool {
-        let (old, late) = (self.settings.bugs.has(Planted::OldRound), self.settings.bugs.has(Planted::AcceptLate));
+        let (old, late) =
+            (self.settings.bugs.has(Planted::OldRound), self.settings.bugs.has(Planted::AcceptLate));
         self.store.lookups.get(ticket::lookup(ticket)).is_some_and(|l| {
             let open = l.state & (state::LATER | state::ENDED) == 0 || late && l.is(state::ENDED);
             open && (old || l.rounds == ticket::round(ticket))

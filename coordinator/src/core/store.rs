@@ -249,8 +249,7 @@ impl Store {
         }
         for fact in answer.facts {
             let Some(subject) = self.intern(fact.subject.as_ref()) else { continue };
-            let stored =
-                StoredFact { lookup, name: fact.name, value: fact.value, personal: fact.personal };
+            let stored = StoredFact { lookup, name: fact.name, value: fact.value, personal: fact.personal };
             self.facts.entry(subject).or_default().push(stored);
         }
         for total in answer.totals {
@@ -261,8 +260,7 @@ impl Store {
     }
 
     fn add_pair(&mut self, lookup: LookupId, pair: &Pair) {
-        let (Some(key), Some(value)) =
-            (self.intern(pair.key.as_ref()), self.intern(pair.value.as_ref()))
+        let (Some(key), Some(value)) = (self.intern(pair.key.as_ref()), self.intern(pair.value.as_ref()))
         else {
             return;
         };

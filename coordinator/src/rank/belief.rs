@@ -193,9 +193,8 @@ impl Beliefs {
     pub fn one_hand(&self, graph: &Graph) -> bool {
         const ENOUGH: usize = 12;
         const YOUNG: i64 = 2 * 365 * 86_400;
-        let young = |d: &usize| {
-            graph.domains[*d].registered.is_some_and(|r| graph.now.saturating_sub(r) < YOUNG)
-        };
+        let young =
+            |d: &usize| graph.domains[*d].registered.is_some_and(|r| graph.now.saturating_sub(r) < YOUNG);
         let strong = (0..graph.domains.len()).filter(|d| self.score(*d) >= 0.5 && young(d));
         strong.count() >= ENOUGH
     }

@@ -16,7 +16,15 @@ use crate::tree::Tree;
 const SECOND: f64 = 0.1;
 
 /// A domain as candidate.
-pub fn domain(tree: &Tree, graph: &Graph, beliefs: &Beliefs, d: usize, score: f64, rank: usize, hand: bool) -> Candidate {
+pub fn domain(
+    tree: &Tree,
+    graph: &Graph,
+    beliefs: &Beliefs,
+    d: usize,
+    score: f64,
+    rank: usize,
+    hand: bool,
+) -> Candidate {
     let item = &graph.domains[d];
     let reasons = explain::reasons(tree, graph, beliefs, d);
     let independent = reasons.iter().filter(|r| r.strength >= SECOND).count();
@@ -37,8 +45,10 @@ pub fn domain(tree: &Tree, graph: &Graph, beliefs: &Beliefs, d: usize, score: f6
         reasons,
         registered: item.registered.map(rfc3339),
         resolves: resolves(tree, item.node),
-        parked: any_listed(tree, &servers, ListClass::Parking) || any_listed(tree, &addresses, ListClass::Parking),
-        sinkholed: any_listed(tree, &servers, ListClass::Sinkhole) || any_listed(tree, &addresses, ListClass::Sinkhole),
+        parked: any_listed(tree, &servers, ListClass::Parking)
+            || any_listed(tree, &addresses, ListClass::Parking),
+        sinkholed: any_listed(tree, &servers, ListClass::Sinkhole)
+            || any_listed(tree, &addresses, ListClass::Sinkhole),
         addresses: texts(tree, &addresses),
         autonomous_systems: systems,
     }
@@ -66,7 +76,8 @@ pub fn addresses(tree: &Tree, graph: &Graph, beliefs: &Beliefs, keep: usize, flo
         b.1.total_cmp(&a.1).then_with(|| tree.node(a.0).observable.cmp(&tree.node(b.0).observable))
     });
     found.truncate(keep);
-    let at = |(at, (n, score, user)): (usize, &(u32, f64, usize))| address(tree, graph, *n, *score, *user, at + 1);
+    let at =
+        |(at, (n, score, user)): (usize, &(u32, f64, usize))| address(tree, graph, *n, *score, *user, at + 1);
     found.iter().enumerate().map(at).collect()
 }
 
@@ -124,7 +135,11 @@ fn places(tree: &Tree, n: u32) -> (Vec<u32>, Vec<String>) {
 
 fn systems(tree: &Tree, n: u32) -> Vec<String> {
     let announced = |e: &crate::tree::EdgeView<'_>| e.relation == Relation::AnnouncedBy;
-    tree.edges_from(n).iter().filter(|e| announced(e)).map(|e| tree.node(e.to).observable.to_string()).collect()
+    tree.edges_from(n)
+        .iter()
+        .filter(|e| announced(e))
+        .map(|e| tree.node(e.to).observable.to_string())
+        .collect()
 }
 
 fn servers(tree: &Tree, n: u32) -> Vec<u32> {
@@ -132,7 +147,9 @@ fn servers(tree: &Tree, n: u32) -> Vec<u32> {
 }
 
 fn any_listed(tree: &Tree, nodes: &[u32], class: ListClass) -> bool {
-    nodes.iter().any(|n| tree.rules().packs.lookup(tree.node(*n).observable).is_some_and(|l| l.class == class))
+    nodes
+        .iter()
+        .any(|n| tree.rules().packs.lookup(tree.node(*n).observable).is_some_and(|l| l.class == class))
 }
 
 fn texts(tree: &Tree, nodes: &[u32]) -> Vec<String> {
@@ -141,11 +158,18 @@ fn texts(tree: &Tree, nodes: &[u32]) -> Vec<String> {
 
 /// Whether live DNS gave an address; `None` where it was not asked or did not answer.
 fn resolves(tree: &Tree, n: u32) -> Option<bool> {
-    if tree.edges_from(n).iter().any(|e| e.relation == Relation::ResolvesTo || e.relation == Relation::AliasOf) {
+    if tree
+        .edges_from(n)
+        .iter()
+        .any(|e| e.relation == Relation::ResolvesTo || e.relation == Relation::AliasOf)
+    {
         return Some(true);
     }
     let live = |source: &str| {
-        tree.rules().asks.iter().any(|r| r.source.name == source && r.source.returns.contains(&Relation::ResolvesTo))
+        tree.rules()
+            .asks
+            .iter()
+            .any(|r| r.source.name == source && r.source.returns.contains(&Relation::ResolvesTo))
     };
     let answered = |end: End, bad: &[Verdict]| matches!(end, End::Found | End::Empty) && bad.is_empty();
     tree.lookups(n).iter().any(|(source, end, bad)| live(source) && answered(*end, bad)).then_some(false)

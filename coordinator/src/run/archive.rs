@@ -17,7 +17,9 @@ pub async fn record(
     plan: &Plan,
     budgets: &Budgets,
 ) -> Result<(), SubmitError> {
-    let texts = |list: &[kudzu_shared::observable::Observable]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let texts = |list: &[kudzu_shared::observable::Observable]| {
+        list.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
     let record = json!({
         "schema": "kudzu.job/1",
         "id": spec.id.to_string(),

@@ -106,7 +106,8 @@ pub async fn run(
 }
 
 async fn send(inner: &Inner, template: &Template, batch: Outgoing, inbox: &mpsc::Sender<Results>) {
-    let misses = if batch.fresh { batch.lookups } else { cached(inner, template, batch.lookups, inbox).await };
+    let misses =
+        if batch.fresh { batch.lookups } else { cached(inner, template, batch.lookups, inbox).await };
     if misses.is_empty() {
         return;
     }

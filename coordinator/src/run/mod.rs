@@ -198,7 +198,11 @@ impl Inner {
     fn settings(&self) -> Settings {
         let c = &self.options.config;
         Settings {
-            limits: Limits { window: c.window, task_questions: c.task_questions, task_delay_ms: c.task_delay_ms },
+            limits: Limits {
+                window: c.window,
+                task_questions: c.task_questions,
+                task_delay_ms: c.task_delay_ms,
+            },
             rounds: u8::try_from(c.rounds).unwrap_or(u8::MAX),
             redispatch_ms: c.redispatch_ms,
             ..Settings::default()

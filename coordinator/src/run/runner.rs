@@ -60,12 +60,8 @@ impl Runner {
         let deadline = budget.map(|d| self.inner.options.clock.now_ms().saturating_add(d));
         let template = Arc::new(Template::new(self.id, &rules, &self.inner.reply_to, deadline));
         let (out, batches) = mpsc::channel(OUTGOING);
-        let dispatch = dispatch::run(
-            Arc::clone(&self.inner),
-            Arc::clone(&template),
-            batches,
-            self.inbox_tx.clone(),
-        );
+        let dispatch =
+            dispatch::run(Arc::clone(&self.inner), Arc::clone(&template), batches, self.inbox_tx.clone());
         let dispatcher = task::spawn("dispatch", dispatch);
         let mut actions = Vec::new();
         let job = Job::start(0, rules, self.inner.settings(), &mut actions);
@@ -194,7 +190,13 @@ impl Running {
     }
 }
 
-fn row(r: &LookupResult, ask: &kudzu_shared::wire::Ask, upstreams: &[String], worker: &str, round: u8) -> EvidenceRow {
+fn row(
+    r: &LookupResult,
+    ask: &kudzu_shared::wire::Ask,
+    upstreams: &[String],
+    worker: &str,
+    round: u8,
+) -> EvidenceRow {
     let question = |q: &kudzu_shared::outcome::Question| EvidenceQuestion {
         rtype: ask.types.get(usize::from(q.index)).map(|t| rtype::name(*t)),
         verdict: q.verdict.as_str(),

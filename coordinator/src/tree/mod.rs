@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod coverage;
+pub mod order;
 pub mod rules;
 pub mod write;
 pub mod zones;
@@ -17,9 +18,10 @@ use crate::core::intern::ObsId;
 use crate::core::job::Job;
 use crate::core::planted::Planted;
 use crate::core::store::{Edge, NO_DEPTH, PERSONAL, Store, flag, marking, relation, state};
-use build::{Builder, counts, cut, distinct, in_order};
-pub use rules::Suppression;
+use build::{Builder, cut};
+use order::{counts, distinct, in_order};
 use rules::Rules;
+pub use rules::Suppression;
 
 /// A tree, as [`crate::model::JobResult`] carries it. Nodes are numbered in canonical order.
 #[derive(Debug)]
@@ -135,7 +137,8 @@ impl Tree {
         let level = usize::from(self.store.entries[id].depth) + 1;
         let start = self.built.levels.get(level).copied().unwrap_or(self.len());
         let end = self.built.levels.get(level + 1).copied().unwrap_or(self.len());
-        let parent_rank = move |r: u32| self.store.entries.get(self.store.entries[self.built.order[r]].parent);
+        let parent_rank =
+            move |r: u32| self.store.entries.get(self.store.entries[self.built.order[r]].parent);
         // Within a level nodes are ordered by their parent's rank: find the first of ours.
         let (mut low, mut high) = (start, end);
         while low < high {
@@ -150,9 +153,7 @@ impl Tree {
         let id = self.built.order[n];
         let mut edges: Vec<Edge> = self.kept(id).copied().collect();
         let said = |e: &Edge| (self.source(e), self.store.seen(e), e.marking);
-        edges.sort_unstable_by(|a, b| {
-            in_order(&self.store, a, b).then_with(|| said(a).cmp(&said(b)))
-        });
+        edges.sort_unstable_by(|a, b| in_order(&self.store, a, b).then_with(|| said(a).cmp(&said(b))));
         edges.dedup_by(|b, a| a.relation == b.relation && a.value == b.value && said(a) == said(b));
         edges.iter().filter_map(|e| self.view(n, e)).collect()
     }
@@ -198,12 +199,8 @@ impl Tree {
         if entry.flags & flag::SUPPRESSED != 0 || entry.depth >= self.rules.budgets.depth {
             return Vec::new();
         }
-        let mut pairs: Vec<Edge> = self
-            .store
-            .edges_of(id)
-            .filter(|e| counts(&self.rules, &self.store, e))
-            .copied()
-            .collect();
+        let mut pairs: Vec<Edge> =
+            self.store.edges_of(id).filter(|e| counts(&self.rules, &self.store, e)).copied().collect();
         distinct(&self.store, &mut pairs);
         pairs
             .chunk_by(|a, b| a.relation == b.relation)
@@ -228,9 +225,8 @@ impl Tree {
             return vec![stub("hub", reported, &all)];
         }
         let missing = group.iter().filter(|e| self.store.entries[e.value].depth == NO_DEPTH);
-        let wild = |e: &&Edge| {
-            why & cut::WILDCARD != 0 && self.built.zones.is_wild(self.store.names.get(e.value))
-        };
+        let wild =
+            |e: &&Edge| why & cut::WILDCARD != 0 && self.built.zones.is_wild(self.store.names.get(e.value));
         let (wildcard, rest): (Vec<&Edge>, Vec<&Edge>) = missing.partition(wild);
         let mut stubs = Vec::new();
         if !wildcard.is_empty() {

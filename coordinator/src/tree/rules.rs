@@ -136,8 +136,7 @@ impl Rules {
     /// Whether the job's scope allows to ask about a node.
     pub fn in_scope(&self, item: ObservableRef<'_>) -> bool {
         let scope = &self.spec.policy.scope;
-        let scoped =
-            matches!(item.kind, Kind::DomainName | Kind::Ipv4Addr | Kind::Ipv6Addr | Kind::Netblock);
+        let scoped = matches!(item.kind, Kind::DomainName | Kind::Ipv4Addr | Kind::Ipv6Addr | Kind::Netblock);
         scope.is_empty() || !scoped || Policy::covers(scope, &item.to_owned())
     }
 

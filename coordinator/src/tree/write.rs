@@ -73,20 +73,23 @@ impl Tree {
         }
         let depth = self.unexpanded();
         if depth > 0 {
-            let stub = StubView { parent: None, relation: None, reason: "depth", total: depth, sample: Vec::new() };
+            let stub =
+                StubView { parent: None, relation: None, reason: "depth", total: depth, sample: Vec::new() };
             line(&mut w, &stub_json(&stub))?;
             stubs += 1;
         }
         for (source, coverage) in self.coverage() {
             let mut row = json!({ "type": "coverage", "source": source });
-            if let (Value::Object(row), Ok(Value::Object(rest))) = (&mut row, serde_json::to_value(&coverage)) {
+            if let (Value::Object(row), Ok(Value::Object(rest))) = (&mut row, serde_json::to_value(&coverage))
+            {
                 row.extend(rest);
             }
             line(&mut w, &row)?;
         }
         let nodes = u64::from(self.len());
         let state = if partial.is_some() { "partial" } else { "complete" };
-        let mut end = json!({ "type": "end", "state": state, "nodes": nodes, "edges": edges, "stubs": stubs });
+        let mut end =
+            json!({ "type": "end", "state": state, "nodes": nodes, "edges": edges, "stubs": stubs });
         if let (Some(why), Value::Object(end)) = (partial, &mut end) {
             end.insert("why".into(), why.into());
         }
@@ -169,7 +172,8 @@ impl Tree {
                 FactValue::Time(t) => rfc3339(*t).into(),
                 FactValue::Text(t) => clean(t).into(),
             };
-            if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
+            if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new()))
+            {
                 all.push(value);
             }
         }

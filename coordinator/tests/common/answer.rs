@@ -88,7 +88,12 @@ impl World {
             "MX" => self.each(self.mx.get(key), key, Relation::MailExchange, out),
             _ => {
                 let text = FactValue::Text(format!("v=spf1 {kind} \u{1b}[31m"));
-                out.facts.push(Fact { subject: key.clone(), name: FactName::Text, value: text, personal: false });
+                out.facts.push(Fact {
+                    subject: key.clone(),
+                    name: FactName::Text,
+                    value: text,
+                    personal: false,
+                });
                 Verdict::NoData
             }
         }
@@ -186,9 +191,7 @@ impl World {
     }
 
     fn users(&self, limit: u32, key: &Observable, out: &mut Answer) -> Verdict {
-        for (map, relation) in
-            [(&self.ns, Relation::NameServerOf), (&self.mx, Relation::MailExchangeOf)]
-        {
+        for (map, relation) in [(&self.ns, Relation::NameServerOf), (&self.mx, Relation::MailExchangeOf)] {
             let users = map.iter().filter(|(_, used)| used.contains(key));
             let rows = users.map(|(user, _)| pair(key, relation, user, (None, Some(EPOCH)))).collect();
             self.capped(rows, limit, out);

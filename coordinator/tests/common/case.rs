@@ -71,7 +71,8 @@ impl Case {
     }
 
     pub fn remembered(&self, memo: &mut Memo, ask: u8, key: &Observable, mask: u32, round: u8) -> Answer {
-        let made = memo.entry((ask, mask, round, key.clone())).or_insert_with(|| self.answer(ask, key, mask, round));
+        let made =
+            memo.entry((ask, mask, round, key.clone())).or_insert_with(|| self.answer(ask, key, mask, round));
         made.clone()
     }
 }
@@ -118,8 +119,13 @@ pub fn catalogue(rng: &mut Rng) -> Vec<SourceInfo> {
         source("rdap", Class::Http, &[DomainName], &[RegisteredBy], &[]),
         source("mine", Class::Local, &all, &[RelatedTo], &[]),
     ];
-    let mut certs =
-        source("certs", Class::Http, &[DomainName, X509Certificate], &[NamedInCertificate, CertificateName], &[]);
+    let mut certs = source(
+        "certs",
+        Class::Http,
+        &[DomainName, X509Certificate],
+        &[NamedInCertificate, CertificateName],
+        &[],
+    );
     certs.credits = Some(rng.below(5));
     let mut nokey = source("nokey", Class::Http, &[DomainName], &[RelatedTo], &[]);
     nokey.unavailable = Some("no key".into());
@@ -139,7 +145,8 @@ fn plan(rng: &mut Rng, catalogue: &[SourceInfo]) -> String {
         rng.within(1, 3)
     );
     let (nodes, fan_out) = (*rng.pick(&[4, 20, 45, 90, 500]), *rng.pick(&[1, 3, 6, 100]));
-    let _ = writeln!(text, "[budgets]\ndepth = {}\nnodes = {nodes}\nfan_out = {fan_out}", rng.below(7).min(5));
+    let _ =
+        writeln!(text, "[budgets]\ndepth = {}\nnodes = {nodes}\nfan_out = {fan_out}", rng.below(7).min(5));
     if rng.percent(15) {
         let _ = writeln!(text, "questions = {}", rng.within(1, 120));
     }

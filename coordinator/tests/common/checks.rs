@@ -79,7 +79,11 @@ impl<'a> Checks<'a> {
         }
         let window = self.window(batch.class) + OVER;
         let out = self.outstanding(batch.class);
-        if out > window { Err(format!("{out} questions outstanding, the window is {window}")) } else { Ok(()) }
+        if out > window {
+            Err(format!("{out} questions outstanding, the window is {window}"))
+        } else {
+            Ok(())
+        }
     }
 
     fn ask(&mut self, now: u64, class: Class, questions: u32, told: &Told) -> Result<(), String> {
@@ -146,7 +150,9 @@ impl<'a> Checks<'a> {
         }
         let questions: u64 = self.asked.values().map(|a| a.1).sum();
         match case.budgets.questions {
-            Some(budget) if questions > budget => Err(format!("{questions} questions, the budget is {budget}")),
+            Some(budget) if questions > budget => {
+                Err(format!("{questions} questions, the budget is {budget}"))
+            }
             _ => Ok(()),
         }
     }
@@ -181,7 +187,10 @@ impl<'a> Checks<'a> {
             return Err(format!("took a result for {}, which is not in flight (I2)", told.key));
         }
         if known.round != told.round {
-            return Err(format!("took a result of round {} of {} for round {}", told.round, told.key, known.round));
+            return Err(format!(
+                "took a result of round {} of {} for round {}",
+                told.round, told.key, known.round
+            ));
         }
         for q in &answer.questions {
             known.verdicts[usize::from(q.index)] = Some(q.verdict);
@@ -208,7 +217,8 @@ impl<'a> Checks<'a> {
         }
         self.last = c;
         let p = job.progress(now);
-        if (p.registered, p.waiting, p.in_flight, p.ended) != (c.registered, c.waiting, c.in_flight, c.ended) {
+        if (p.registered, p.waiting, p.in_flight, p.ended) != (c.registered, c.waiting, c.in_flight, c.ended)
+        {
             return Err(format!("progress {p:?} is not {c:?}"));
         }
         let ended = self.lookups.values().filter(|l| l.ended).count() as u64;

@@ -87,12 +87,13 @@ fn edges(tree: &Tree) -> Vec<Value> {
 }
 
 fn stubs(tree: &Tree) -> Vec<Value> {
-    let stub = |parent: Option<u32>, relation: Option<&str>, reason: &str, total: u64, sample: Vec<String>| {
-        json!({
-            "type": "stub", "parent": parent, "relation": relation,
-            "reason": reason, "total": total, "sample": sample,
-        })
-    };
+    let stub =
+        |parent: Option<u32>, relation: Option<&str>, reason: &str, total: u64, sample: Vec<String>| {
+            json!({
+                "type": "stub", "parent": parent, "relation": relation,
+                "reason": reason, "total": total, "sample": sample,
+            })
+        };
     let views = (0..tree.len()).flat_map(|n| tree.stubs(n));
     let mut all: Vec<Value> =
         views.map(|s| stub(s.parent, s.relation.map(|r| r.as_str()), s.reason, s.total, s.sample)).collect();
@@ -129,7 +130,9 @@ fn coverage(tree: &Tree, reference: &Reference<'_>) -> Result<(), String> {
         .into_iter()
         .map(|(source, coverage)| {
             let mut line = json!({ "type": "coverage", "source": source });
-            if let (Value::Object(line), Ok(Value::Object(rest))) = (&mut line, serde_json::to_value(&coverage)) {
+            if let (Value::Object(line), Ok(Value::Object(rest))) =
+                (&mut line, serde_json::to_value(&coverage))
+            {
                 line.extend(rest);
             }
             line

@@ -50,11 +50,8 @@ impl Order {
             1 => 16_384,
             _ => rng.within(1, 64) as u32,
         };
-        let limits = Limits {
-            window,
-            task_questions: *rng.pick(&[1, 7, 256]),
-            task_delay_ms: *rng.pick(&[0, 5, 40]),
-        };
+        let limits =
+            Limits { window, task_questions: *rng.pick(&[1, 7, 256]), task_delay_ms: *rng.pick(&[0, 5, 40]) };
         let settings = Settings {
             limits,
             rounds: 2,
@@ -181,7 +178,11 @@ impl Sim<'_> {
         let before = job.duplicates;
         let over = self.order.deadline.is_some_and(|d| self.now >= d);
         let result = self.event_then(event, job, checks, |sim, job, checks| {
-            if !more && !over && job.duplicates == before { checks.accepts(sim.now, &told, &whole) } else { Ok(()) }
+            if !more && !over && job.duplicates == before {
+                checks.accepts(sim.now, &told, &whole)
+            } else {
+                Ok(())
+            }
         });
         result.map_err(|e| format!("at {} ms, after a result of {told:?}: {e}", self.now))
     }

@@ -52,7 +52,9 @@ pub struct Demanded {
 /// The zones that may hold a wildcard for a name: its parent and its registrable domain.
 pub fn zones_above(what: &Observable) -> Vec<Observable> {
     let Some(name) = what.name() else { return Vec::new() };
-    let (Some(registrable), Some(parent)) = (psl::registrable(&name), name.parent()) else { return Vec::new() };
+    let (Some(registrable), Some(parent)) = (psl::registrable(&name), name.parent()) else {
+        return Vec::new();
+    };
     if !parent.is_within(&registrable) {
         return Vec::new();
     }

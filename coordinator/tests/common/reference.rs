@@ -186,7 +186,10 @@ impl<'a> Reference<'a> {
             When::Subdomain => !registrable,
             When::Service => self.service.contains(&node.what),
         };
-        ask.depth.0 <= node.depth && node.depth <= ask.depth.1 && kinds.contains(&node.what.kind()) && condition
+        ask.depth.0 <= node.depth
+            && node.depth <= ask.depth.1
+            && kinds.contains(&node.what.kind())
+            && condition
     }
 
     /// What policy or configuration say of an ask in this job.
@@ -316,7 +319,10 @@ impl<'a> Reference<'a> {
                     continue;
                 }
                 for (_, value) in group {
-                    if matches!(relation, Relation::NameServer | Relation::PrimaryServer | Relation::MailExchange) {
+                    if matches!(
+                        relation,
+                        Relation::NameServer | Relation::PrimaryServer | Relation::MailExchange
+                    ) {
                         self.service.insert(value.clone());
                     }
                     self.parents.entry(value.clone()).or_default().insert(n);
@@ -354,7 +360,9 @@ impl<'a> Reference<'a> {
             }
             let taken = taken.entry((*parent, *relation)).or_default();
             let full_wildcard = zones_above(value).iter().any(|z| {
-                self.zones.get(z).is_some_and(|z| !z.answers.is_empty() && z.kept >= self.case.plan.wildcard_keep)
+                self.zones
+                    .get(z)
+                    .is_some_and(|z| !z.answers.is_empty() && z.kept >= self.case.plan.wildcard_keep)
             });
             let cut = self.cuts.entry((*parent, *relation)).or_default();
             if self.nodes.len() >= self.case.budgets.nodes as usize {

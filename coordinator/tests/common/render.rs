@@ -217,7 +217,13 @@ fn reason(cut: Cut) -> &'static str {
     }
 }
 
-fn stub(parent: Option<usize>, relation: Option<Relation>, reason: &str, total: u64, out: &[&Observable]) -> Value {
+fn stub(
+    parent: Option<usize>,
+    relation: Option<Relation>,
+    reason: &str,
+    total: u64,
+    out: &[&Observable],
+) -> Value {
     json!({
         "type": "stub",
         "parent": parent,

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::Generated;
 use super::campaign::Shape;
-use super::cast::{MAIL, POPULAR_MAIL, ORG_BULLETPROOF, ORG_HOSTING, ORGS, POPULAR_NS};
+use super::cast::{MAIL, ORG_BULLETPROOF, ORG_HOSTING, ORGS, POPULAR_MAIL, POPULAR_NS};
 use super::lexicon::person;
 use super::ordinary::Stay;
 use super::registry::REGISTRARS;
@@ -154,7 +154,12 @@ impl Generated {
     }
 
     fn member_sheet(
-        &self, shape: &Shape, m: usize, machine_of: &[usize], machines: &[Machine], chance: &mut Stream,
+        &self,
+        shape: &Shape,
+        m: usize,
+        machine_of: &[usize],
+        machines: &[Machine],
+        chance: &mut Stream,
     ) -> Sheet {
         let member = &shape.members[m];
         let mut stays: Vec<Stay> = Vec::new();
@@ -169,7 +174,8 @@ impl Generated {
         }
         stays.sort_by_key(|s| s.first);
         let mut current = stays.last().filter(|s| s.last > self.now - 2 * DAY).map(|s| s.addr);
-        let earliest = stays.first().map_or_else(|| self.now - chance.between(30, 400) as i64 * DAY, |s| s.first);
+        let earliest =
+            stays.first().map_or_else(|| self.now - chance.between(30, 400) as i64 * DAY, |s| s.first);
         let registered = earliest - chance.between(6, 21 * 24) as i64 * 3600;
         if member.resolves && current.is_none() {
             let addr = self.cover_host(chance);
@@ -179,11 +185,10 @@ impl Generated {
         }
         let registrar = ((unit(chance.draw()).powi(2)) * REGISTRARS as f64) as u64;
         let provider = &self.cast.ns[chance.below(POPULAR_NS as u64 / 2) as usize];
-        let mail = (chance.chance(0.4) && shape.share_of(m, Tie::MailHost).is_none())
-            .then(|| {
-                let known = if chance.chance(0.85) { POPULAR_MAIL } else { MAIL };
-                &self.cast.mail[chance.below(known as u64) as usize]
-            });
+        let mail = (chance.chance(0.4) && shape.share_of(m, Tie::MailHost).is_none()).then(|| {
+            let known = if chance.chance(0.85) { POPULAR_MAIL } else { MAIL };
+            &self.cast.mail[chance.below(known as u64) as usize]
+        });
         let index = self.ordinary + m as u64;
         Sheet {
             domain: self.lexicon.name(index).to_string(),
@@ -235,7 +240,8 @@ impl Generated {
             pair
         } else {
             let first = chance.below(self.cast.medium_ns as u64) as usize;
-            let second = (first + 1 + chance.below(self.cast.medium_ns as u64 - 1) as usize) % self.cast.medium_ns;
+            let second =
+                (first + 1 + chance.below(self.cast.medium_ns as u64 - 1) as usize) % self.cast.medium_ns;
             [(first, 0), (second, 1)]
                 .map(|(n, place)| self.cast.ns[POPULAR_NS + n].groups[0][place].to_string())
                 .to_vec()
@@ -249,7 +255,12 @@ impl Generated {
     fn actor(&self, number: u64) -> Registrant {
         let draw = mix(self.key ^ number ^ 0xac70);
         let (given, family) = person(draw);
-        let email = format!("{}.{}{}@postkastenmail.com", given.to_lowercase(), family.to_lowercase(), draw % 90 + 10);
+        let email = format!(
+            "{}.{}{}@postkastenmail.com",
+            given.to_lowercase(),
+            family.to_lowercase(),
+            draw % 90 + 10
+        );
         Registrant {
             handle: format!("R{}-SIM", self.handle_number(self.ordinary + 2_990 - number)),
             name: format!("{given} {family}"),

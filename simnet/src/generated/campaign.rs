@@ -84,15 +84,14 @@ impl Shape {
         if !open.is_empty() && chance.chance(0.85) {
             return *chance.pick(&open);
         }
-        let from: Vec<usize> =
-            (0..self.members.len()).filter(|m| self.members[*m].depth < DEEPEST && self.members[*m].resolves).collect();
+        let from: Vec<usize> = (0..self.members.len())
+            .filter(|m| self.members[*m].depth < DEEPEST && self.members[*m].resolves)
+            .collect();
         let start = *chance.pick(&from);
         let held = self.ties(start);
         let wanted = [Tie::Address, Tie::NameServerPair, Tie::Certificate, Tie::MailHost];
-        let free: Vec<Tie> = wanted
-            .into_iter()
-            .filter(|t| !held.contains(t) && (resolves || *t != Tie::Address))
-            .collect();
+        let free: Vec<Tie> =
+            wanted.into_iter().filter(|t| !held.contains(t) && (resolves || *t != Tie::Address)).collect();
         if free.is_empty() {
             return open.first().copied().unwrap_or_else(|| self.second_certificate(start, chance));
         }
@@ -104,7 +103,8 @@ impl Shape {
 
     /// A domain can stand in any number of certificates.
     fn second_certificate(&mut self, start: usize, chance: &mut Stream) -> usize {
-        let fresh = self.share(Tie::Certificate, self.members[start].depth + 1, capacity(Tie::Certificate, chance));
+        let fresh =
+            self.share(Tie::Certificate, self.members[start].depth + 1, capacity(Tie::Certificate, chance));
         self.join(start, fresh);
         fresh
     }
@@ -130,7 +130,8 @@ impl Shape {
             Tie::RegistrationBurst,
         ];
         chance.shuffle(&mut kinds);
-        let fit = kinds.into_iter().filter(|t| *t != self.shared[parent].tie && (resolves || *t != Tie::Address));
+        let fit =
+            kinds.into_iter().filter(|t| *t != self.shared[parent].tie && (resolves || *t != Tie::Address));
         for tie in fit.take(more as usize).collect::<Vec<_>>() {
             let open = (0..self.shared.len())
                 .find(|s| {

@@ -182,7 +182,8 @@ impl Cast {
             let domain = provider(seed, "ns", n as u64, word, ["com", "net", "org", "de"][n % 4]);
             // Only the largest spread their customers over several pairs.
             let pairs = if n < 6 { 1 + (mix(seed ^ n as u64) % 3) as usize } else { 1 };
-            let host = |i: usize| Name::from_text(&format!("ns{}.{domain}", i + 1)).unwrap_or_else(Name::root);
+            let host =
+                |i: usize| Name::from_text(&format!("ns{}.{domain}", i + 1)).unwrap_or_else(Name::root);
             let groups: Vec<Vec<Name>> = (0..pairs).map(|p| vec![host(2 * p), host(2 * p + 1)]).collect();
             for (pair, hosts) in groups.iter().enumerate() {
                 self.ns_hosts.extend(hosts.iter().map(|h| (h.clone(), (n, pair))));
@@ -195,9 +196,8 @@ impl Cast {
         for n in 0..MAIL {
             let domain = provider(seed, "mx", n as u64, "mail", ["com", "net", "de"][n % 3]);
             let hosts = 1 + n % 3;
-            let group: Vec<Name> = (1..=hosts)
-                .filter_map(|i| Name::from_text(&format!("mx{i}.{domain}")))
-                .collect();
+            let group: Vec<Name> =
+                (1..=hosts).filter_map(|i| Name::from_text(&format!("mx{i}.{domain}"))).collect();
             self.mail_hosts.extend(group.iter().map(|h| (h.clone(), n)));
             self.mail.push(Provider { domain, groups: vec![group], org: ORG_MAIL + n % 15 });
         }
@@ -234,7 +234,13 @@ impl Cast {
 /// How many names all hubs have together; known before the hubs are.
 pub(crate) fn hub_names(seed: u64) -> u64 {
     let edges: u64 = (0..3 * CDN_EDGES)
-        .map(|e| if e % CDN_EDGES == 0 { 1_000_000 } else { 100_000 + hash_bytes(seed ^ e as u64, b"edge") % 300_000 })
+        .map(|e| {
+            if e % CDN_EDGES == 0 {
+                1_000_000
+            } else {
+                100_000 + hash_bytes(seed ^ e as u64, b"edge") % 300_000
+            }
+        })
         .sum();
     let giants: u64 = (0..5).map(|n| 5_000 + hash_bytes(seed ^ n, b"giant") % 15_000).sum();
     let sinks: u64 = (0..2).map(|n| 2_000 + hash_bytes(seed ^ n, b"sink") % 4_000).sum();

@@ -46,7 +46,9 @@ impl Generated {
         if let Some(written) = self.tables.cert(sha256) {
             return Some(written);
         }
-        let id = self.cert_ids().inverse(u64::from_str_radix(sha256.get(..16)?, 16).ok().filter(|v| *v < 1 << 62)?);
+        let id = self
+            .cert_ids()
+            .inverse(u64::from_str_radix(sha256.get(..16)?, 16).ok().filter(|v| *v < 1 << 62)?);
         let found = match (id >> 60, id & 0xff_ffff_ffff) {
             (0, domain) if domain < self.ordinary => self.own_cert(domain, (id >> 40) & 0xf),
             (1, block) => self.shared_cert(block),
@@ -81,7 +83,8 @@ impl Generated {
         if self.roll(Tag::Certified, block ^ 0x5a4e_d000) % 1000 >= SHARED_PER_MILLE {
             return None;
         }
-        let not_before = self.now - (self.roll(Tag::CertPhase, block ^ 0x5a4e_d000) % (60 * DAY as u64)) as i64;
+        let not_before =
+            self.now - (self.roll(Tag::CertPhase, block ^ 0x5a4e_d000) % (60 * DAY as u64)) as i64;
         // Who registered or died since then cannot stand in it.
         let fits = |i: &u64| {
             let life = self.life(*i);
@@ -102,7 +105,13 @@ impl Generated {
     }
 
     /// Fingerprint and serial follow from the first 8 octets.
-    pub(super) fn cert_from(&self, first: u64, names: Vec<String>, not_before: i64, days: i64) -> Certificate {
+    pub(super) fn cert_from(
+        &self,
+        first: u64,
+        names: Vec<String>,
+        not_before: i64,
+        days: i64,
+    ) -> Certificate {
         let rest = [mix(first ^ self.key), mix(first ^ self.key ^ 1), mix(first ^ self.key ^ 2)];
         let issuer = match days {
             365 => "C=US, O=SimCert Inc, CN=SimCert TLS RSA CA G2",

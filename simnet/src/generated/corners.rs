@@ -130,7 +130,9 @@ impl Generated {
             self.tables.add(&apex, rtype::TXT, 300, txt(text));
         }
         // Labels with octets that text forms must escape, up to a dot and a NUL inside a label.
-        for label in [&b"<b>x</b>"[..], b"\x1b[31mred", b"dot.in", b"\x00nul", b"\xff\xfe", b"\xe2\x80\xaeabc", b"a b"] {
+        for label in
+            [&b"<b>x</b>"[..], b"\x1b[31mred", b"dot.in", b"\x00nul", b"\xff\xfe", b"\xe2\x80\xaeabc", b"a b"]
+        {
             let host = apex.child(label);
             self.tables.add(&apex, rtype::MX, 300, RData::Mx(10, host.clone()));
             self.tables.add(&host, rtype::A, 300, RData::A(self.corner_host(7)));
@@ -213,7 +215,12 @@ impl Generated {
 
     /// Answers that are computed from the label asked for.
     pub(super) fn corner(
-        &self, apex: &[u8], prefix: &[u8], name: &[u8], qtype: u16, out: &mut Vec<Record>,
+        &self,
+        apex: &[u8],
+        prefix: &[u8],
+        name: &[u8],
+        qtype: u16,
+        out: &mut Vec<Record>,
     ) -> Option<Step> {
         let label = labels(prefix).next()?;
         if Name::from_text(DEEP).is_some_and(|deep| deep.as_wire() == apex) {
@@ -238,7 +245,12 @@ impl Generated {
 
     /// Zones in which only labels that begin with a to m exist.
     fn selective_wildcard(
-        &self, apex: &[u8], label: &[u8], name: &[u8], qtype: u16, out: &mut Vec<Record>,
+        &self,
+        apex: &[u8],
+        label: &[u8],
+        name: &[u8],
+        qtype: u16,
+        out: &mut Vec<Record>,
     ) -> Option<Step> {
         let index = self.lexicon.index(apex)?;
         let number = index.checked_sub(self.ordinary + super::infra::FIRST_WILDCARD)?;

@@ -39,7 +39,11 @@ impl Generated {
                 let registered = self.now - age - chance.below(86_400) as i64;
                 let first = registered + chance.between(1, 9) as i64 * DAY;
                 let over = chance.chance(0.4);
-                let last = if over { first + (self.now - first) / 2 } else { self.now - chance.below(90_000) as i64 };
+                let last = if over {
+                    first + (self.now - first) / 2
+                } else {
+                    self.now - chance.below(90_000) as i64
+                };
                 let mut sheet = self.plain_sheet(index, registered, chance);
                 if chance.chance(0.3) {
                     let before = self.host_addr(chance.below(self.layouts[0].hosts()));
@@ -120,7 +124,9 @@ impl Generated {
             sheet.mx.first().is_some_and(|mx| hosts[0].to_string() == *mx)
         });
         if let Some(number) = provider {
-            self.find_decoy(DecoyKind::SharedMail, chance, |world, i| world.mail(i) == Mail::Provider(number));
+            self.find_decoy(DecoyKind::SharedMail, chance, |world, i| {
+                world.mail(i) == Mail::Provider(number)
+            });
         }
     }
 
@@ -199,7 +205,8 @@ impl Generated {
                     strangers.push(i);
                 }
             }
-            let mut names: Vec<String> = strangers.iter().map(|i| self.lexicon.name(*i).to_string()).collect();
+            let mut names: Vec<String> =
+                strangers.iter().map(|i| self.lexicon.name(*i).to_string()).collect();
             for name in names.iter().take(4.min(each)) {
                 self.decoy(name.clone(), DecoyKind::SharedCertificate);
             }

@@ -21,7 +21,8 @@ pub(super) fn rows(world: &Arc<Generated>, query: &PdnsQuery) -> Rows {
     match query {
         PdnsQuery::Name(name) => Rows::new(world.rows_of_owner(name), Vec::new()),
         PdnsQuery::Addr(IpAddr::V4(addr)) => {
-            let long = world.cast.hubs.iter().position(|h| h.addr == *addr).map(|hub| hub_rows(world, hub, None));
+            let long =
+                world.cast.hubs.iter().position(|h| h.addr == *addr).map(|hub| hub_rows(world, hub, None));
             Rows::new(world.rows_of_v4(*addr), long.into_iter().collect())
         }
         PdnsQuery::Addr(addr @ IpAddr::V6(v6)) => {
@@ -195,7 +196,9 @@ impl Generated {
             let leaders = self.ns_shares.members(number).filter(|i| self.leader(*i) == *i);
             let owned = leaders.flat_map(|leader| self.cluster(leader));
             let wanted = Delegation::Provider { number, pair };
-            rows.extend(owned.filter(|i| self.delegation(*i) == wanted).map(|i| self.customer_row(i, "NS", &shown)));
+            rows.extend(
+                owned.filter(|i| self.delegation(*i) == wanted).map(|i| self.customer_row(i, "NS", &shown)),
+            );
         }
         if let Some(number) = self.cast.mail_hosts.get(host).copied() {
             let place = self.cast.mail[number].groups[0].iter().position(|h| h == host).unwrap_or(0);
@@ -218,7 +221,9 @@ impl Generated {
         let Some(Domain::Ordinary(i)) = self.domain(apex) else { return Vec::new() };
         match (prefix, self.mail(i)) {
             (b"\x04mail", Mail::Own { .. }) => vec![self.customer_row(i, "MX", &format!("10 {shown}"))],
-            (b"\x03mx2", Mail::Own { second: true }) => vec![self.customer_row(i, "MX", &format!("20 {shown}"))],
+            (b"\x03mx2", Mail::Own { second: true }) => {
+                vec![self.customer_row(i, "MX", &format!("20 {shown}"))]
+            }
             (b"\x03ns1" | b"\x03ns2", _) if self.delegation(i) == (Delegation::Vanity { owner: i }) => {
                 self.cluster(i).into_iter().map(|c| self.customer_row(c, "NS", &shown)).collect()
             }

@@ -96,7 +96,12 @@ impl Generated {
             self.tables.add(&name, crate::model::rtype::TXT, 3600, crate::presentation::txt(text.as_bytes()));
         }
         if let Some(name) = Name::from_text(&format!("_spf2.{domain}")) {
-            self.tables.add(&name, crate::model::rtype::TXT, 3600, crate::presentation::txt(b"v=spf1 mx ~all"));
+            self.tables.add(
+                &name,
+                crate::model::rtype::TXT,
+                3600,
+                crate::presentation::txt(b"v=spf1 mx ~all"),
+            );
         }
     }
 
@@ -110,7 +115,8 @@ impl Generated {
             let index = self.ordinary + FIRST_WILDCARD + n;
             let domain = self.lexicon.name(index).to_string();
             let since = self.now - (200 + 37 * n as i64) * DAY;
-            let ns: Vec<String> = self.cast.ns[n as usize].groups[0].iter().map(ToString::to_string).collect();
+            let ns: Vec<String> =
+                self.cast.ns[n as usize].groups[0].iter().map(ToString::to_string).collect();
             let registrar = n % super::registry::REGISTRARS;
             self.write(&Sheet {
                 domain: domain.clone(),
@@ -126,13 +132,16 @@ impl Generated {
                 ..Sheet::default()
             });
             // Every third one answers only labels that begin with a certain letter (see the corners).
-            if n % 3 != 0 && let Some(any) = Name::from_text(&format!("*.{domain}")) {
+            if n % 3 != 0
+                && let Some(any) = Name::from_text(&format!("*.{domain}"))
+            {
                 self.tables.add(&any, crate::model::rtype::A, 60, crate::model::RData::A(addr));
             }
             for k in 0..15 {
                 let label = self.lexicon.stem(mix(self.key ^ (n << 8) ^ k) % self.ordinary);
                 let first = since + (k as i64 + 2) * DAY;
-                let row = self.row(format!("v{label}.{domain}"), "A", addr.to_string(), first, first + 9 * DAY);
+                let row =
+                    self.row(format!("v{label}.{domain}"), "A", addr.to_string(), first, first + 9 * DAY);
                 self.tables.rows.add(row);
             }
         }

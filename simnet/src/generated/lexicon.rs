@@ -13,8 +13,8 @@ const ENDINGS: [&str; 16] =
 
 /// Top-level domains in use; those before [`ORDINARY_TLDS`]' end are given to ordinary names.
 pub(crate) const TLDS: [&str; 18] = [
-    "com", "net", "org", "de", "info", "xyz", "top", "io", "co.uk", "fr", "nl", "shop", "site", "online", "uk",
-    "test", "example", "arpa",
+    "com", "net", "org", "de", "info", "xyz", "top", "io", "co.uk", "fr", "nl", "shop", "site", "online",
+    "uk", "test", "example", "arpa",
 ];
 
 const ORDINARY_TLDS: [(&str, u64); 14] = [
@@ -77,7 +77,8 @@ impl Lexicon {
                 continue;
             }
             tried = Some(ending);
-            let Some(index) = label.strip_suffix(ending.as_bytes()).and_then(|stem| self.stem_index(stem)) else {
+            let Some(index) = label.strip_suffix(ending.as_bytes()).and_then(|stem| self.stem_index(stem))
+            else {
                 continue;
             };
             let written = self.label(index, &mut expected);
@@ -168,8 +169,9 @@ pub(crate) fn registrable(wire: &[u8]) -> Option<usize> {
 /// Names of the living: given and family names, by number.
 pub(crate) fn person(number: u64) -> (String, String) {
     const GIVEN: [&str; 24] = [
-        "Anna", "Boris", "Carla", "Dmitri", "Elena", "Frank", "Greta", "Hugo", "Ines", "Jonas", "Katja", "Luca",
-        "Marta", "Nils", "Olga", "Pavel", "Rosa", "Stefan", "Tanja", "Uwe", "Vera", "Willem", "Yara", "Zoran",
+        "Anna", "Boris", "Carla", "Dmitri", "Elena", "Frank", "Greta", "Hugo", "Ines", "Jonas", "Katja",
+        "Luca", "Marta", "Nils", "Olga", "Pavel", "Rosa", "Stefan", "Tanja", "Uwe", "Vera", "Willem", "Yara",
+        "Zoran",
     ];
     let given = GIVEN[(mix(number) % 24) as usize];
     let mut family = [0_u8; 40];

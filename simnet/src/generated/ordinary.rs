@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::cast::{Hub, HubKind, HOSTS_PER_NET, MAIL, Use};
+use super::cast::{HOSTS_PER_NET, Hub, HubKind, MAIL, Use};
 use super::{Generated, Tag};
 use crate::rng::unit;
 use crate::time::DAY;
@@ -28,7 +28,9 @@ pub(crate) struct Life {
 pub(crate) enum Mail {
     Provider(usize),
     /// `mail.<domain>`, and perhaps `mx2.<domain>`.
-    Own { second: bool },
+    Own {
+        second: bool,
+    },
     Null,
     None,
 }
@@ -36,9 +38,14 @@ pub(crate) enum Mail {
 /// Who serves a domain's zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Delegation {
-    Provider { number: usize, pair: usize },
+    Provider {
+        number: usize,
+        pair: usize,
+    },
     /// `ns1.` and `ns2.` of the company's first domain.
-    Vanity { owner: u64 },
+    Vanity {
+        owner: u64,
+    },
 }
 
 /// What `www.<domain>` is.
@@ -202,7 +209,9 @@ impl Generated {
     pub(crate) fn mail(&self, i: u64) -> Mail {
         match self.mail_shares.of(i) {
             Some(n) if n < MAIL => Mail::Provider(n),
-            Some(n) if n == MAIL => Mail::Own { second: self.roll(Tag::SecondMx, i) % 10 < self.tune.second_mx },
+            Some(n) if n == MAIL => {
+                Mail::Own { second: self.roll(Tag::SecondMx, i) % 10 < self.tune.second_mx }
+            }
             Some(_) => Mail::Null,
             None => Mail::None,
         }

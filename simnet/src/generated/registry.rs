@@ -43,7 +43,11 @@ impl Generated {
     }
 
     fn registration(
-        &self, index: u64, domain: &str, (created, end): (i64, i64), nameservers: Vec<String>,
+        &self,
+        index: u64,
+        domain: &str,
+        (created, end): (i64, i64),
+        nameservers: Vec<String>,
     ) -> Registration {
         let year = 365 * DAY;
         let years = (end - created) / year + 1;
@@ -108,7 +112,12 @@ impl Generated {
         let company = owned > 1 || share > 0.86;
         let org = if company {
             let stem = self.lexicon.stem(leader);
-            format!("{}{} {}", stem[..1].to_uppercase(), &stem[1..], ["GmbH", "Ltd", "SARL", "Inc"][draw as usize % 4])
+            format!(
+                "{}{} {}",
+                stem[..1].to_uppercase(),
+                &stem[1..],
+                ["GmbH", "Ltd", "SARL", "Inc"][draw as usize % 4]
+            )
         } else {
             String::new()
         };

@@ -87,10 +87,7 @@ impl Generated {
     fn system_text(&self, asn: u32) -> Option<String> {
         let org = self.cast.orgs.iter().find(|o| o.asn == asn)?;
         let since = &rfc3339(org.since)[..10];
-        Some(format!(
-            "{asn} | {} | {} | {since} | {}, {}",
-            org.country, org.registry, org.name, org.country
-        ))
+        Some(format!("{asn} | {} | {} | {since} | {}, {}", org.country, org.registry, org.name, org.country))
     }
 
     /// The line on which a dynamic DNS user is now.
@@ -98,7 +95,8 @@ impl Generated {
         let first = self.cast.nets.iter().position(|n| matches!(n.used, Use::Residential(_)))? as u64;
         let lines = self.cast.nets.iter().filter(|n| matches!(n.used, Use::Residential(_))).count() as u64;
         let users = lines * LINES_PER_NET;
-        let line = crate::rng::Feistel::new(self.roll(Tag::Line, 0), users).forward((user < users).then_some(user)?);
+        let line =
+            crate::rng::Feistel::new(self.roll(Tag::Line, 0), users).forward((user < users).then_some(user)?);
         Some(self.space.v4(first + line / LINES_PER_NET, (line % LINES_PER_NET) as u8 + 2))
     }
 

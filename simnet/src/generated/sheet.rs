@@ -52,7 +52,8 @@ impl Generated {
 
     fn write_registration(&mut self, sheet: &Sheet) {
         let year = 365 * DAY;
-        let expires = sheet.expires.unwrap_or(sheet.registered + ((self.now - sheet.registered) / year + 1) * year);
+        let expires =
+            sheet.expires.unwrap_or(sheet.registered + ((self.now - sheet.registered) / year + 1) * year);
         let registration = Registration {
             domain: sheet.domain.clone(),
             handle: format!("D{}-SIM", self.handle_number(sheet.index)),

@@ -132,7 +132,9 @@ fn hubs_state_their_size_and_stream_in_order() {
     let answer = world.pdns(&largest, 500);
     assert!(answer.total >= 1_000_000);
     assert!(answer.rows.windows(2).all(|w| w[0].time_last >= w[1].time_last));
-    for row in answer.rows.iter().take(50).filter(|r| !r.rrname.starts_with('d') || !r.rrname.contains("-cdn")) {
+    for row in
+        answer.rows.iter().take(50).filter(|r| !r.rrname.starts_with('d') || !r.rrname.contains("-cdn"))
+    {
         assert_eq!(addrs(&ask(&world, &row.rrname, rtype::A).1), vec![largest.parse::<IpAddr>().unwrap()]);
         assert!(world.registration(&row.rrname).is_some());
     }
@@ -204,9 +206,11 @@ fn shown(world: &World, domain: &str, tie: Tie, planned: &HashSet<&str>) -> bool
         }
         Tie::RegistrationBurst => {
             let own = world.registration(domain).unwrap();
-            planned.iter().filter(|p| other(p)).filter_map(|p| world.registration(p)).any(|r| {
-                r.registrar == own.registrar && (r.registered - own.registered).abs() <= 1800
-            })
+            planned
+                .iter()
+                .filter(|p| other(p))
+                .filter_map(|p| world.registration(p))
+                .any(|r| r.registrar == own.registrar && (r.registered - own.registered).abs() <= 1800)
         }
     }
 }
@@ -233,7 +237,10 @@ fn corners_are_served() {
     assert_eq!(parts.concat().len(), 65_000);
     assert_eq!(count("nasty-text.org", rtype::TXT), 9);
     assert_eq!(hosts(&ask(&world, "null-mx.org", rtype::MX).1), vec!["."]);
-    assert_eq!(hosts(&ask(&world, "x9.deeper-and-deeper.net", rtype::MX).1), vec!["x10.deeper-and-deeper.net"]);
+    assert_eq!(
+        hosts(&ask(&world, "x9.deeper-and-deeper.net", rtype::MX).1),
+        vec!["x10.deeper-and-deeper.net"]
+    );
     assert_eq!(hosts(&ask(&world, "self-reference.org", rtype::NS).1).last().unwrap(), "self-reference.org");
     let longest = ask(&world, "at-the-limit.org", rtype::MX).1;
     let RData::Mx(_, name) = &longest.last().unwrap().rdata else { panic!() };

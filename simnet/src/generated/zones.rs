@@ -50,9 +50,7 @@ impl Generated {
     }
 
     fn top_level(&self, name: &[u8]) -> Step {
-        let known = super::TLDS.iter().any(|tld| {
-            Name::from_text(tld).is_some_and(|t| t.as_wire() == name)
-        });
+        let known = super::TLDS.iter().any(|tld| Name::from_text(tld).is_some_and(|t| t.as_wire() == name));
         let rcode = if known || name == [0] { Rcode::NoError } else { Rcode::NxDomain };
         Step::negative(rcode, registry_soa(&[0]))
     }
@@ -109,7 +107,13 @@ impl Generated {
     }
 
     fn ordinary_zone(
-        &self, i: u64, apex: &[u8], prefix: &[u8], name: &[u8], qtype: u16, out: &mut Vec<Record>,
+        &self,
+        i: u64,
+        apex: &[u8],
+        prefix: &[u8],
+        name: &[u8],
+        qtype: u16,
+        out: &mut Vec<Record>,
     ) -> Step {
         let before = out.len();
         let ttl = [300, 3600, 14_400, 86_400][(self.roll(Tag::Ttl, i) % 4) as usize];
@@ -172,9 +176,13 @@ impl Generated {
                 out.extend(hosts.into_iter().map(|h| record(apex, rtype::NS, 86_400, RData::Host(h))));
             }
             rtype::MX => out.extend(
-                self.mx_hosts_of(i, apex).into_iter().map(|(p, h)| record(apex, rtype::MX, ttl, RData::Mx(p, h))),
+                self.mx_hosts_of(i, apex)
+                    .into_iter()
+                    .map(|(p, h)| record(apex, rtype::MX, ttl, RData::Mx(p, h))),
             ),
-            rtype::TXT => out.extend(self.txt_of(i).iter().map(|t| record(apex, rtype::TXT, ttl, txt(t.as_bytes())))),
+            rtype::TXT => {
+                out.extend(self.txt_of(i).iter().map(|t| record(apex, rtype::TXT, ttl, txt(t.as_bytes()))))
+            }
             rtype::SOA => out.push(self.zone_soa(i, apex)),
             _ => {}
         }
@@ -226,9 +234,7 @@ impl Generated {
         let apex_name = Name::from_wire(apex.to_vec());
         let mname = self.ns_hosts_of(i).into_iter().next().unwrap_or_else(Name::root);
         let rname = match (self.roll(Tag::Mailbox, i) % 100, self.delegation(i)) {
-            (0..8, Delegation::Provider { number, .. }) => {
-                self.cast.ns_domain(number).child(b"hostmaster")
-            }
+            (0..8, Delegation::Provider { number, .. }) => self.cast.ns_domain(number).child(b"hostmaster"),
             (0..12, _) => apex_name.child(b"admin"),
             _ => apex_name.child(b"hostmaster"),
         };
@@ -236,13 +242,24 @@ impl Generated {
     }
 
     fn filler_zone(
-        &self, hub: usize, apex: &[u8], prefix: &[u8], name: &[u8], qtype: u16, out: &mut Vec<Record>,
+        &self,
+        hub: usize,
+        apex: &[u8],
+        prefix: &[u8],
+        name: &[u8],
+        qtype: u16,
+        out: &mut Vec<Record>,
     ) -> Step {
         let hub = &self.cast.hubs[hub];
         let hosts = &self.cast.ns[hub.ns].groups[0];
         let apex_name = Name::from_wire(apex.to_vec());
         let authority = || {
-            soa(apex_name.clone(), hosts[0].clone(), self.cast.ns_domain(hub.ns).child(b"hostmaster"), 2_026_010_101)
+            soa(
+                apex_name.clone(),
+                hosts[0].clone(),
+                self.cast.ns_domain(hub.ns).child(b"hostmaster"),
+                2_026_010_101,
+            )
         };
         match (prefix, qtype) {
             ([] | b"\x03www", rtype::A) => out.push(record(name, rtype::A, 300, RData::A(hub.addr))),

@@ -99,7 +99,12 @@ pub(super) fn send(socket: &UdpSocket, datagrams: &[(Peer, Vec<u8>)]) -> io::Res
     // SAFETY: every header points at a payload and a peer of the stated lengths that outlive the call, and
     // sendmmsg only reads them.
     let count = unsafe {
-        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), datagrams.len() as libc::c_uint, libc::MSG_DONTWAIT)
+        libc::sendmmsg(
+            socket.as_raw_fd(),
+            headers.as_mut_ptr(),
+            datagrams.len() as libc::c_uint,
+            libc::MSG_DONTWAIT,
+        )
     };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }

@@ -22,7 +22,12 @@ const PENDING: usize = 256;
 const IDLE: Duration = Duration::from_secs(30);
 
 /// Accepts until cancelled.
-pub(super) async fn serve(listener: TcpListener, shared: Shared, tasks: TaskTracker, stop: CancellationToken) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    shared: Shared,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };

@@ -33,7 +33,8 @@ pub(super) struct Shared {
 /// Answers until cancelled.
 pub(super) fn serve(socket: &UdpSocket, shared: &Shared, stop: &CancellationToken) {
     let mut inbox = Inbox::new();
-    let mut loop_state = Loop { shared, queue: DelayQueue::new(Instant::now()), spare: Vec::new(), records: Vec::new() };
+    let mut loop_state =
+        Loop { shared, queue: DelayQueue::new(Instant::now()), spare: Vec::new(), records: Vec::new() };
     while !stop.is_cancelled() {
         let more = loop_state.take_in(socket, &mut inbox);
         let blocked = loop_state.send_due(socket);

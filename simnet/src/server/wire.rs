@@ -171,7 +171,12 @@ fn put_opt(query: &Query, out: &mut Vec<u8>) {
     }
 }
 
-fn put_record<'a>(query: &Query, record: &'a Record, previous: &mut Option<(&'a Name, u16)>, out: &mut Vec<u8>) {
+fn put_record<'a>(
+    query: &Query,
+    record: &'a Record,
+    previous: &mut Option<(&'a Name, u16)>,
+    out: &mut Vec<u8>,
+) {
     let here = out.len();
     match previous {
         _ if record.name.as_wire() == query.qname => out.extend_from_slice(&[0xc0, HEADER as u8]),
