@@ -98,7 +98,7 @@ impl Lexicon {
 
     /// The number behind [`Lexicon::stem`].
     pub(crate) fn stem_index(&self, stem: &[u8]) -> Option<u64> {
-        if stem.is_empty() || stem.len() % 2 != 0 || stem.len() > 12 {
+        if stem.is_empty() || !stem.len().is_multiple_of(2) || stem.len() > 12 {
             return None;
         }
         let mut value = 0_u64;

@@ -65,7 +65,7 @@ impl Generated {
             expires,
             status: vec![if ended { "redemption period" } else { "client transfer prohibited" }.to_owned()],
             nameservers,
-            redirected: self.roll(Tag::Redirect, index) % 10 == 0,
+            redirected: self.roll(Tag::Redirect, index).is_multiple_of(10),
         }
     }
 

@@ -64,7 +64,7 @@ impl Generated {
             expires,
             status: vec!["client transfer prohibited".to_owned()],
             nameservers: sheet.ns.clone(),
-            redirected: sheet.index % 10 == 0,
+            redirected: sheet.index.is_multiple_of(10),
         };
         self.tables.registrations.insert(sheet.domain.clone(), registration);
     }

@@ -217,14 +217,14 @@ impl Generated {
         let mut texts = Vec::new();
         match self.mail(i) {
             Mail::Provider(n) => texts.push(format!("v=spf1 include:_spf.{} ~all", self.cast.mail[n].domain)),
-            Mail::Own { .. } if draw % 3 == 0 => {
+            Mail::Own { .. } if draw.is_multiple_of(3) => {
                 texts.push(format!("v=spf1 mx ip4:{} -all", self.current_addr(i)));
             }
             Mail::Own { .. } => texts.push("v=spf1 a mx -all".to_owned()),
             Mail::Null => texts.push("v=spf1 -all".to_owned()),
             Mail::None => {}
         }
-        if (draw >> 8) % 6 == 0 {
+        if (draw >> 8).is_multiple_of(6) {
             texts.push(format!("site-verification={:016x}", draw.rotate_left(17)));
         }
         texts
