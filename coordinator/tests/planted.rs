@@ -68,16 +68,16 @@ macro_rules! caught {
 caught! {
     a_dropped_result: DropResult by "line ";
     a_result_that_ends_twice: EndTwice by "";
-    a_late_result_that_counts: AcceptLate by "not in flight";
+    a_late_result_that_counts: AcceptLate by "(I2)";
     a_forgotten_stub: ForgetStub by "\"stub\"";
     an_ignored_fan_out_cap: IgnoreFanOut by "more than";
     a_late_hub: LateHub by "\"hub\"";
-    a_failure_told_as_empty: FailureAsEmpty by "line ";
+    a_failure_told_as_empty: FailureAsEmpty by "";
     a_leaked_probe: LeakProbe by "";
     a_question_after_a_cancel: AskAfterCancel by "I5";
     a_lookup_asked_twice: AskTwice by "";
     a_round_before_its_time: AskEarly by "before its time";
-    a_result_of_an_old_round: OldRound by "of round";
+    a_result_of_an_old_round: OldRound by "";
     an_excluded_thing_asked: AskExcluded by "asked about what is";
     a_lost_task: ForgetLost by "nothing to wait for";
 }

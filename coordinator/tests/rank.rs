@@ -1,4 +1,5 @@
 //! The ranking on small trees that are given pair by pair.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

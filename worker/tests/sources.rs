@@ -94,7 +94,7 @@ async fn registrations_passive_dns_and_certificates() {
     let cert =
         certs.iter().flat_map(|r| &r.answer.pairs).find(|p| p.relation == Relation::NamedInCertificate);
     if let Some(cert) = cert {
-        let back = rig.ask(Class::Http, "certs.fingerprint", &[], &[cert.value.clone()]).await;
+        let back = rig.ask(Class::Http, "certs.fingerprint", &[], std::slice::from_ref(&cert.value)).await;
         assert!(back[0].answer.pairs.iter().any(|p| p.value == cert.key));
     }
     rig.settled(Class::Http).await;

@@ -289,7 +289,15 @@ mod tests {
 
     #[test]
     fn it_says_who_is_asked_and_who_is_not() {
-        insta::assert_snapshot!(announce(JobKind::Pivot, Pap::Green, Tlp::Clear).join("\n"), @"");
+        insta::assert_snapshot!(announce(JobKind::Pivot, Pap::Green, Tlp::Clear).join("\n"), @r"
+        kudzu pivot: 20 indicators, plan mine, TLP:CLEAR, PAP:GREEN, as of 1970-01-01T00:00:00Z (live DNS reaches the target's own servers; --pap amber asks third parties only)
+        limits: depth 4, 1,000,000 nodes, 500 by one relation under one node
+        asks  reaches         at most  of
+        live  the target     no limit  https://live/
+        slow  a third party       2/s  https://slow/
+        not asked: none: set none.url
+        estimate: each 1,000 nodes take about 8 min 20 s at these limits (slow is slowest); ends after 10 min at the latest
+        ");
     }
 
     #[test]

@@ -156,8 +156,8 @@ mod tests {
             render(&[candidate()], PLAIN, true),
             "Candidates: where the next attack may come from\n\
              \x20 1  █████████░ 0.93 likely    evil[.]com  single tie\n\
-             \x20               • shares address 198[.]51[.]100[.]7 with bad[.]com (3 names)\\u{1b}…\n\
-             \x20               registered 2026-01-02 · resolves · 198[.]51[.]100[.]7 198[.]51…\n"
+             \x20               • shares address 198[.]51[.]100[.]7 with bad[.]com (3 names)\\u{…\n\
+             \x20               registered 2026-01-02 · resolves · 198[.]51[.]100[.]7 198[.]5…\n"
         );
     }
 

@@ -22,10 +22,15 @@ pub fn seconds(ms: u64) -> String {
     match ms {
         0..1000 => format!("{ms} ms"),
         1000..100_000 => format!("{:.1} s", ms as f64 / 1000.0),
-        100_000..7_200_000 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
-        7_200_000..172_800_000 => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+        100_000..7_200_000 => format!("{} min{}", ms / 60_000, rest(ms / 1000 % 60, "s")),
+        7_200_000..172_800_000 => format!("{} h{}", ms / 3_600_000, rest(ms / 60_000 % 60, "min")),
         _ => format!("{} days", ms / 86_400_000),
     }
+}
+
+/// The smaller unit, where there is something of it.
+fn rest(n: u64, unit: &str) -> String {
+    if n == 0 { String::new() } else { format!(" {n} {unit}") }
 }
 
 /// Octets as people say them.
@@ -134,8 +139,8 @@ mod tests {
     fn numbers_and_times_are_readable() {
         assert_eq!([count(0), count(999), count(1000), count(1_234_567)], ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(
-            [seconds(12), seconds(1500), seconds(125_000), seconds(19_000_000), seconds(400_000_000)],
-            ["12 ms", "1.5 s", "2 min 5 s", "5 h 16 min", "4 days"]
+            [12, 1500, 125_000, 600_000, 19_000_000, 400_000_000].map(seconds),
+            ["12 ms", "1.5 s", "2 min 5 s", "10 min", "5 h 16 min", "4 days"]
         );
         assert_eq!([octets(12), octets(2048), octets(5 << 20)], ["12 B", "2 KiB", "5 MiB"]);
         assert_eq!(span(Some(0), Some(86_400)), "1970-01-01–1970-01-02");

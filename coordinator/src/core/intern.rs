@@ -29,6 +29,11 @@ impl Interner {
         self.at.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
     /// The number of an observable, if it is known.
     pub fn find(&self, item: ObservableRef<'_>) -> Option<ObsId> {
         let hash = self.hasher.hash_one(item);

@@ -36,14 +36,20 @@ pub type Memo = HashMap<(u8, u32, u8, Observable), Answer>;
 
 impl Case {
     pub fn new(seed: u64) -> Self {
+        Self::within(seed, seed)
+    }
+
+    /// A job in a world that other jobs share, with its sources and lists.
+    pub fn within(world: u64, seed: u64) -> Self {
+        let mut common = Rng::new(world ^ 0xca7a_1090);
         let mut rng = Rng::new(seed);
-        let world = World::new(seed);
-        let catalogue = catalogue(&mut rng);
+        let world = World::new(world);
+        let catalogue = catalogue(&mut common);
         let text = plan(&mut rng, &catalogue);
         let plan = Plan::parse(&text, "case").expect("a plan");
         plan.check(&catalogue).expect("a plan that fits the sources");
         let spec = spec(&mut rng, &world, seed);
-        let packs = if rng.percent(40) { lists() } else { Arc::new(Packs::empty()) };
+        let packs = if common.percent(40) { lists() } else { Arc::new(Packs::empty()) };
         let budgets = plan.budgets;
         Self { seed, world, catalogue, plan, spec, budgets, packs }
     }

@@ -113,7 +113,7 @@ pub fn run(reference: &Reference<'_>, order: &Order, memo: &mut Memo) -> Result<
         case,
         order,
         memo,
-        rng: Rng::new(order.seed ^ 0xde11_7e4),
+        rng: Rng::new(order.seed ^ 0x0de1_17e4),
         now: 0,
         due: BinaryHeap::new(),
         deliveries: Vec::new(),

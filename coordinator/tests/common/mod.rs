@@ -5,6 +5,7 @@
 pub mod answer;
 pub mod case;
 pub mod checks;
+pub mod cluster;
 pub mod compare;
 pub mod driver;
 pub mod outcome;

@@ -1,4 +1,4 @@
-//! `T` a second time, slow and plain: from the words of DESIGN ("T, precisely"), on maps of
+//! `T` a second time, slow and plain: from the words of docs/ARCHITECTURE.md, on maps of
 //! observables, from the outcomes alone. It shares no code with the tree it is compared to
 //! but the plan, the lists, `Policy::covers` and the public suffix list.
 

@@ -225,6 +225,8 @@ fn reverse(relation: Relation) -> Relation {
         Relation::MailExchangeOf => Relation::MailExchange,
         Relation::NamedInCertificate => Relation::CertificateName,
         Relation::CertificateName => Relation::NamedInCertificate,
+        Relation::ContactMailbox => Relation::RegistrantOf,
+        Relation::RegistrantOf => Relation::ContactMailbox,
         _ => Relation::RelatedTo,
     }
 }

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kudzu_shared::broker::{self, Broker};
 use kudzu_shared::job::JobId;
-use kudzu_shared::outcome::{Answer, Verdict};
+use kudzu_shared::outcome::{Answer, Question, Verdict};
 use kudzu_shared::wire::{self, Ask, LookupResult, Results};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -199,17 +199,9 @@ fn index(asks: &mut Vec<Ask>, ask: &Ask) -> u8 {
 fn encode(whole: Results) -> Result<Vec<bytes::Bytes>, wire::Error> {
     let messages = |r: Results| r.split()?.iter().map(Results::encode).collect::<Result<Vec<_>, _>>();
     let mut bare = Results { results: Vec::new(), ..whole.clone() };
+    let limit = |q: &Question| Question { verdict: Verdict::Limit, ..*q };
     let outline = |r: &LookupResult| LookupResult {
-        answer: Answer {
-            questions: r
-                .answer
-                .questions
-                .iter()
-                .cloned()
-                .map(|q| kudzu_shared::outcome::Question { verdict: Verdict::Limit, ..q })
-                .collect(),
-            ..Answer::default()
-        },
+        answer: Answer { questions: r.answer.questions.iter().map(limit).collect(), ..Answer::default() },
         key: r.key.clone(),
         ..*r
     };

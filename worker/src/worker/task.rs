@@ -28,6 +28,9 @@ pub(super) struct Open {
     pub(super) source: Arc<dyn Source>,
 }
 
+/// A source that may be asked, and the cache keys of one ask.
+type Askable = (Arc<dyn Source>, KeyPrefix);
+
 /// What the lookups of a task share.
 pub(super) struct Run {
     pub(super) context: Arc<Context>,
@@ -71,7 +74,7 @@ impl Run {
     /// Answers what needs no asking; gives the rest.
     async fn admit(&self, task: Task) -> Vec<Open> {
         let context = &self.context;
-        let asks: Vec<Result<(Arc<dyn Source>, KeyPrefix), Verdict>> =
+        let asks: Vec<Result<Askable, Verdict>> =
             task.asks.iter().map(|ask| self.source(&task, ask)).collect();
         let late = self.end.is_some_and(|end| end <= Instant::now());
         let (mut open, mut done) = (Vec::with_capacity(task.lookups.len()), Vec::new());
@@ -106,7 +109,7 @@ impl Run {
 
     /// The source of an ask and its cache keys; or why it is not asked (I5: the coordinator
     /// has looked before, and this looks again).
-    fn source(&self, task: &Task, ask: &Ask) -> Result<(Arc<dyn Source>, KeyPrefix), Verdict> {
+    fn source(&self, task: &Task, ask: &Ask) -> Result<Askable, Verdict> {
         let source = self.context.registry.get(&ask.source).ok_or(Verdict::Unconfigured)?;
         let info = source.info();
         if info.unavailable.is_some() {

@@ -8,6 +8,7 @@ use futures::{FutureExt as _, StreamExt as _};
 use kudzu_shared::cache::Key;
 use kudzu_shared::outcome::{Question, Verdict};
 use kudzu_shared::wire::LookupResult;
+use tokio::time::Instant;
 
 use super::stats::add;
 use super::task::{Open, Run};
@@ -16,6 +17,8 @@ use crate::sources::{Found, Work};
 
 /// How long another worker is given to bring an answer that it has leased.
 const LEASE: Duration = Duration::from_secs(5);
+/// How much later than its deadline a lookup is cut off.
+const GRACE: Duration = Duration::from_millis(50);
 /// How often its answer is looked for.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -45,10 +48,15 @@ async fn one(run: &Run, lookup: Open) -> LookupResult {
         Work::Http(source) => {
             let asked = run.asked(&lookup);
             let asking = source.look_up(asked, &mut exchange, &mut found);
-            AssertUnwindSafe(asking).catch_unwind().await.unwrap_or_else(|_| {
-                add(&context.stats.panicked, 1);
-                Verdict::Panicked
-            })
+            let asking = AssertUnwindSafe(asking).catch_unwind();
+            match within(run.end, asking).await {
+                Some(Ok(verdict)) => verdict,
+                Some(Err(_)) => {
+                    add(&context.stats.panicked, 1);
+                    Verdict::Panicked
+                }
+                None => Verdict::Deadline,
+            }
         }
         Work::Dns(_) | Work::Local(_) => Verdict::FormErr,
     };
@@ -64,11 +72,21 @@ async fn one(run: &Run, lookup: Open) -> LookupResult {
     run.finish(lookup, found, vec![question])
 }
 
+/// The lookup keeps its deadline itself and knows best why it missed it; this is for what it
+/// shares with others, such as a registry that one of them fetches.
+async fn within<F: Future>(end: Option<Instant>, asking: F) -> Option<F::Output> {
+    match end {
+        Some(end) => tokio::time::timeout_at(end + GRACE, asking).await.ok(),
+        None => Some(asking.await),
+    }
+}
+
 /// Waits for another worker's answer where that one has the lease; `None` where this one is
 /// to ask.
 async fn others(run: &Run, lookup: &Open) -> Option<LookupResult> {
     let cache = &run.context.cache;
-    let asked_until = tokio::time::Instant::now() + LEASE;
+    let lapses = Instant::now() + LEASE;
+    let until = run.end.map_or(lapses, |end| end.min(lapses));
     loop {
         let leased = cache.lease(&lookup.cache_key, LEASE).await;
         // Looked up after the lease: the one before may have just finished.
@@ -77,7 +95,7 @@ async fn others(run: &Run, lookup: &Open) -> Option<LookupResult> {
         if let Some(result) = value.and_then(|v| run.stored(lookup, &v)) {
             return Some(result);
         }
-        if leased || tokio::time::Instant::now() >= asked_until {
+        if leased || Instant::now() >= until {
             return None;
         }
         tokio::time::sleep(LOOK).await;

@@ -1,5 +1,7 @@
 //! A worker over memory back ends, and a coordinator's side of it.
 
+#![allow(dead_code, reason = "each test takes its part")]
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};

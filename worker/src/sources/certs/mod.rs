@@ -5,6 +5,7 @@
 //! certificate node, since its log number is no fingerprint: the names on it are then
 //! related to the name that was asked by `certificate-name`, which keeps the tie.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -147,7 +148,7 @@ pub(super) fn parse(body: &[u8]) -> Option<Vec<Certificate>> {
         entry.names.dedup();
     }
     let mut all: Vec<Certificate> = merged.into_values().collect();
-    all.sort_by(|a, b| (b.not_before, b.id).cmp(&(a.not_before, a.id)));
+    all.sort_by_key(|c| Reverse((c.not_before, c.id)));
     Some(all)
 }
 

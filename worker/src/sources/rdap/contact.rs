@@ -10,29 +10,34 @@ const MAX_DEPTH: u8 = 4;
 
 /// Words that stand where a person or company would: privacy services and redactions. Their
 /// names are shared by millions and tie nobody to anybody.
-const PRIVACY: [&str; 23] = [
+const PRIVACY: [&str; 28] = [
     "redacted",
     "privacy",
-    "private",
-    "proxy",
+    "private registration",
+    "private registrant",
+    "private person",
+    "registration private",
+    "registered privately",
+    "by proxy",
+    "proxy service",
+    "proxy registration",
     "whoisguard",
     "whois guard",
     "whois agent",
     "data protected",
+    "protected customer",
     "not disclosed",
     "non-public",
     "withheld",
     "identity protect",
-    "protected",
     "statutory masking",
     "gdpr",
-    "masked",
-    "hidden",
+    "masked by",
+    "hidden by",
     "anonymous",
     "anonymize",
     "undisclosed",
     "not available",
-    "registration private",
     "contact domain holder",
 ];
 
@@ -175,6 +180,9 @@ mod tests {
             let contact = Contact { name: text.into(), ..Contact::default() };
             assert_eq!(contact.identities(), (vec![], true), "{text}");
         }
+        // "Private Limited" is a company form.
+        let company = Contact { org: "Evil Private Limited".into(), ..Contact::default() };
+        assert_eq!(company.identities().0.len(), 1);
         let contact = Contact {
             emails: vec!["x@whoisprivacy.example".into(), "not an address".into()],
             ..Contact::default()
