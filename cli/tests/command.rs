@@ -1,5 +1,7 @@
 //! The binary as a person or a script meets it: codes, messages, and what goes where.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;

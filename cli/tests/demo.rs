@@ -1,5 +1,7 @@
 //! Everything in one process against a small simulated internet.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::collections::HashSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -150,10 +150,11 @@ impl Found {
             let start = way.first().map_or(parent.n, |e| e.from);
             writeln!(out, "   {} (seed)", self.name(start, args.defang)?)?;
             for edge in way {
-                self.step(out, edge, args.defang, style)?;
+                self.step(out, std::slice::from_ref(edge), args.defang, style)?;
             }
-            for edge in &parent.last {
-                self.step(out, edge, args.defang, style)?;
+            // Several sources that say the same are one step.
+            for same in parent.last.chunk_by(|a, b| a.relation == b.relation) {
+                self.step(out, same, args.defang, style)?;
             }
         }
         let more = parent.total.saturating_sub(parent.ways.len() as u64);
@@ -163,15 +164,21 @@ impl Found {
         Ok(())
     }
 
-    fn step(&self, out: &mut dyn Write, e: &Edge, defang: bool, style: Style) -> Result<(), Failure> {
+    /// A step that one or more sources tell of.
+    fn step(&self, out: &mut dyn Write, same: &[Edge], defang: bool, style: Style) -> Result<(), Failure> {
+        let Some(e) = same.first() else { return Ok(()) };
         let day = |t: Option<u32>| t.map(|w| self.tree.text(w).chars().take(10).collect::<String>());
-        let seen = match (day(e.first_seen), day(e.last_seen)) {
-            (None, None) => String::new(),
-            (first, last) => format!(", {}–{}", first.unwrap_or_default(), last.unwrap_or_default()),
-        };
-        let told = escape::terminal(&format!("{}{seen}", self.tree.text(e.source))).into_owned();
+        let told = same.iter().map(|e| {
+            let seen = match (day(e.first_seen), day(e.last_seen)) {
+                (None, None) => String::new(),
+                (first, last) => format!(", {}–{}", first.unwrap_or_default(), last.unwrap_or_default()),
+            };
+            format!("{}{seen}", self.tree.text(e.source))
+        });
+        let told = told.collect::<Vec<_>>().join("; ");
+        let told = style.paint(Paint::Dim, &format!("({})", escape::terminal(&told)));
         let (relation, name) = (escape::terminal(self.tree.text(e.relation)), self.name(e.to, defang)?);
-        writeln!(out, "     → {relation:<18}  {name}  {}", style.paint(Paint::Dim, &format!("({told})")))?;
+        writeln!(out, "     → {relation:<20}  {name}  {told}")?;
         Ok(())
     }
 

@@ -110,6 +110,9 @@ fn terminal(
     }
     let options =
         tree::Options { style, defang: args.defang, full: args.full, depth: args.show_depth, under: start };
+    if let Some(why) = result.partial {
+        writeln!(out, "{}", style.paint(Paint::Warn, &format!("PARTIAL ({why})")))?;
+    }
     tree::write(out, &result.tree, &result.candidates, &options)?;
     writeln!(out)?;
     candidates::write(out, &result.candidates, style, args.defang)?;
@@ -135,7 +138,8 @@ fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
     }
     let unknown = coverage::unknown(s.coverage);
     if unknown > 0 {
-        lines.push(format!("{} lookups failed: what they would have said is not known", count(unknown)));
+        lines
+            .push(format!("lookups that failed: {}; what they would have said is not known", count(unknown)));
     }
     lines.push(format!(
         "{} nodes, {} pairs, {} stubs for what was left out",
@@ -147,7 +151,7 @@ fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
     let mut time = format!("{} questions in {}", count(s.questions), seconds(s.elapsed_ms));
     if times > 1 {
         time.push_str(&format!(
-            "; one after another: {} ({} times as long)",
+            "; their answer times add up to {} ({} times as long)",
             seconds(s.serial_ms),
             count(times)
         ));

@@ -27,7 +27,7 @@ pub fn parents(tree: &TreeFile, target: u32, ways: usize) -> Vec<Parent> {
     let graph = Graph::new(tree, target);
     let mut last: Vec<Edge> =
         tree.edges.iter().filter(|e| e.to == target && e.from != target).copied().collect();
-    last.sort_by_key(|e| e.from);
+    last.sort_by_key(|e| (e.from, e.relation));
     let mut parents: Vec<Parent> = last
         .chunk_by(|a, b| a.from == b.from)
         .map(|group| {

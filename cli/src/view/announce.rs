@@ -137,7 +137,7 @@ impl Announcement {
             self.pap,
             self.as_of,
         );
-        if self.pap == "PAP:GREEN" || self.pap == "PAP:CLEAR" {
+        if self.command != "demo" && matches!(self.pap, "PAP:GREEN" | "PAP:CLEAR") {
             head.push_str(
                 " (live DNS reaches the target's own servers; --pap amber asks third parties only)",
             );

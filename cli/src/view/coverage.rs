@@ -4,31 +4,42 @@ use kudzu_coordinator::model::{Coverage, SourceCoverage};
 use kudzu_shared::escape;
 use kudzu_shared::outcome::End;
 
-use super::text::{Table, count};
+use super::text::{Table, count, fit};
 
-/// The table's lines, the heading first.
+/// Ends that have a column; some only where there is something in it.
+const ENDS: [(End, &str, bool); 6] = [
+    (End::Found, ">found", true),
+    (End::Empty, ">empty", true),
+    (End::Failed, ">failed", true),
+    (End::Throttled, ">throttled", false),
+    (End::Skipped, ">skipped", false),
+    (End::Dead, ">dead", false),
+];
+
+/// The table's lines, the heading first. What does not fit beside a row stands below it.
 pub fn lines(coverage: &Coverage, width: usize) -> Vec<String> {
-    let titles = [
-        "source",
-        ">lookups",
-        ">questions",
-        ">found",
-        ">empty",
-        ">failed",
-        ">throttled",
-        ">skipped",
-        ">dead",
-        "why",
-    ];
+    let some = |end: End| coverage.values().any(|c| c.count(end) > 0);
+    let ends: Vec<_> = ENDS.iter().filter(|(end, _, always)| *always || some(*end)).collect();
+    let mut titles = vec!["source", ">lookups", ">questions"];
+    titles.extend(ends.iter().map(|(_, title, _)| *title));
     let mut table = Table::new(&titles);
     for (source, c) in coverage {
         let mut cells = vec![escape::terminal(source).into_owned(), count(c.lookups), count(c.questions)];
-        let ends = [End::Found, End::Empty, End::Failed, End::Throttled, End::Skipped, End::Dead];
-        cells.extend(ends.map(|end| count(c.count(end))));
-        cells.push(why(c));
+        cells.extend(ends.iter().map(|(end, ..)| count(c.count(*end))));
         table.row(cells);
     }
-    table.lines(width)
+    let rows = table.lines(width);
+    let whys = std::iter::once(String::new()).chain(coverage.values().map(why));
+    let mut lines = Vec::new();
+    for (row, why) in rows.into_iter().zip(whys) {
+        let beside = row.chars().count() + 2 + why.chars().count() <= width;
+        match (why.is_empty(), beside) {
+            (true, _) => lines.push(row),
+            (false, true) => lines.push(format!("{row}  {why}")),
+            (false, false) => lines.extend([row, fit(&format!("    {why}"), width)]),
+        }
+    }
+    lines
 }
 
 /// What stands behind failed and skipped lookups.
@@ -68,12 +79,13 @@ mod tests {
         };
         let pdns = SourceCoverage { unavailable: Some("set pdns.url".into()), ..SourceCoverage::default() };
         let coverage = Coverage::from([("dns.name".into(), dns), ("pdns.name".into(), pdns)]);
-        let lines = lines(&coverage, 120);
-        assert_eq!(
-            lines[1],
-            "dns.name     1,200      7,200  1,000    190      10          0        0     0  10 timeout"
-        );
-        assert!(lines[2].ends_with("set pdns.url"));
+        let wide = lines(&coverage, 120);
+        assert_eq!(wide[0], "source     lookups  questions  found  empty  failed");
+        assert_eq!(wide[1], "dns.name     1,200      7,200  1,000    190      10  10 timeout");
+        assert!(wide[2].ends_with("set pdns.url"));
+        let narrow = lines(&coverage, 60);
+        assert_eq!(narrow[2], "    10 timeout");
+        assert!(narrow.iter().all(|l| l.chars().count() <= 60));
         assert_eq!(unknown(&coverage), 10);
     }
 }

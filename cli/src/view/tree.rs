@@ -18,6 +18,8 @@ use crate::console::{Paint, Style};
 const LINES: usize = 56;
 /// Candidates whose ways are shown.
 const LEADS: usize = 10;
+/// Relations told of what is folded.
+const FOLDED: usize = 3;
 /// Stubs shown under one node.
 const STUBS: usize = 3;
 
@@ -148,14 +150,7 @@ impl Writer<'_> {
         }
         let mut lines = Vec::new();
         if !folded.is_empty() {
-            let by = folded
-                .iter()
-                .map(|(r, n)| format!("{} by {}", count(*n), r.map_or("seed", Relation::as_str)));
-            let mut text = format!("… {} more", by.collect::<Vec<_>>().join(", "));
-            if deeper > 0 {
-                text.push_str(&format!(", and {} below these", count(deeper)));
-            }
-            lines.push(text);
+            lines.push(fold(&folded, deeper));
         }
         lines.extend(stubs.iter().take(STUBS).map(|s| self.stub(s)));
         if stubs.len() > STUBS {
@@ -197,6 +192,9 @@ impl Writer<'_> {
             ranked.map(|c| super::candidates::paint(c.band))
         };
         parts.push((paint, value));
+        if view.depth == 0 {
+            parts.push((Some(Paint::Dim), "  seed".into()));
+        }
         if let Some(c) = ranked {
             parts.push((paint, format!("  ◆ {:.2} {}", c.score, super::candidates::band(c.band))));
         }
@@ -248,6 +246,28 @@ impl Writer<'_> {
     }
 }
 
+/// What is folded under a node, the most first.
+fn fold(folded: &BTreeMap<Option<Relation>, u64>, deeper: u64) -> String {
+    let mut by: Vec<(u64, &str)> =
+        folded.iter().map(|(r, n)| (*n, r.map_or("seed", Relation::as_str))).collect();
+    by.sort_by_key(|(n, _)| std::cmp::Reverse(*n));
+    let total: u64 = by.iter().map(|(n, _)| n).sum();
+    let mut text = format!("… {} more", count(total));
+    if let [(_, relation)] = by.as_slice() {
+        text.push_str(&format!(" by {relation}"));
+    } else {
+        let mut parts: Vec<String> =
+            by.iter().take(FOLDED).map(|(n, relation)| format!("{} by {relation}", count(*n))).collect();
+        let rest: u64 = by.iter().skip(FOLDED).map(|(n, _)| n).sum();
+        parts.extend((rest > 0).then(|| format!("{} otherwise", count(rest))));
+        text.push_str(&format!(": {}", parts.join(", ")));
+    }
+    if deeper > 0 {
+        text.push_str(&format!("; +{} below", count(deeper)));
+    }
+    text
+}
+
 /// Why something was left out, in words.
 pub fn why(reason: &str) -> &str {
     match reason {
@@ -258,5 +278,24 @@ pub fn why(reason: &str) -> &str {
         "limit" => "the source was asked for fewer",
         "depth" => "at the last level",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folds_name_the_most_first() {
+        let mut folded = BTreeMap::from([(Some(Relation::HostedName), 1234)]);
+        assert_eq!(fold(&folded, 1), "… 1,234 more by hosted-name; +1 below");
+        folded.insert(Some(Relation::ResolvesTo), 1);
+        assert_eq!(fold(&folded, 0), "… 1,235 more: 1,234 by hosted-name, 1 by resolves-to");
+        folded.insert(Some(Relation::NameServer), 2);
+        folded.insert(Some(Relation::Registrar), 1);
+        assert_eq!(
+            fold(&folded, 77),
+            "… 1,238 more: 1,234 by hosted-name, 2 by name-server, 1 by resolves-to, 1 otherwise; +77 below"
+        );
     }
 }

@@ -8,14 +8,13 @@ use crate::outcome::{Answer, End, Verdict};
 pub const FOUND: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(86_400));
 /// Nothing there: what the SOA says, within these; RFC 2308 section 5 advises at most 1 to 3 h.
 pub const EMPTY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(900));
-/// Failed: within these (RFC 9520 section 3.2: at least 1 s, at most 5 min).
-pub const FAILED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Failed (RFC 9520 section 3.2: at least 1 s). It must be over when the coordinator asks again
+/// in a later round, so it is the least that is allowed.
+pub const FAILED: Duration = Duration::from_secs(1);
 /// Found, where the source tells no time.
 pub const FOUND_DEFAULT: Duration = Duration::from_secs(3600);
 /// Nothing there, where the source tells no time.
 pub const EMPTY_DEFAULT: Duration = Duration::from_secs(300);
-/// The first failure; each repeat doubles it (RFC 9520 section 3.2 advises exponential backoff).
-pub const FAILED_DEFAULT: Duration = Duration::from_secs(1);
 
 /// How long one verdict is kept. `told` is the least time the records tell, or the SOA's
 /// negative one. `None`: not at all, for what was not asked says nothing of the upstream.
@@ -24,8 +23,8 @@ pub fn of_verdict(verdict: Verdict, told: Option<Duration>) -> Option<Duration> 
     match verdict.end() {
         End::Found => Some(within(FOUND, FOUND_DEFAULT)),
         End::Empty => Some(within(EMPTY, EMPTY_DEFAULT)),
-        // What a source tells is how long a good answer lasts; a later round must not meet this.
-        End::Failed => Some(FAILED_DEFAULT),
+        // What a source tells is how long a good answer lasts.
+        End::Failed => Some(FAILED),
         End::Throttled | End::Skipped | End::Dead => None,
     }
 }
@@ -35,11 +34,6 @@ pub fn of_verdict(verdict: Verdict, told: Option<Duration>) -> Option<Duration> 
 pub fn of_answer(answer: &Answer, told: Option<Duration>) -> Option<Duration> {
     let times: Option<Vec<_>> = answer.questions.iter().map(|q| of_verdict(q.verdict, told)).collect();
     times?.into_iter().min()
-}
-
-/// How long a failure is kept the `repeat`-th time in a row (0 for the first).
-pub fn of_failure(repeat: u32) -> Duration {
-    FAILED_DEFAULT.saturating_mul(1u32.checked_shl(repeat).unwrap_or(u32::MAX)).min(FAILED.1)
 }
 
 #[cfg(test)]
@@ -59,7 +53,7 @@ mod tests {
             (Verdict::NxDomain, 60, 60),
             (Verdict::NotFound, 86_400, 900),
             (Verdict::ServFail, 0, 1),
-            (Verdict::Timeout, 86_400, 300),
+            (Verdict::Timeout, 86_400, 1),
         ];
         for (verdict, told, kept) in cases {
             assert_eq!(of_verdict(verdict, Some(S(told))), Some(S(kept)), "{verdict} {told}");
@@ -73,7 +67,7 @@ mod tests {
             let (low, high) = match verdict.end() {
                 End::Found => FOUND,
                 End::Empty => EMPTY,
-                End::Failed => FAILED,
+                End::Failed => (FAILED, FAILED),
                 End::Throttled | End::Skipped | End::Dead => {
                     assert_eq!(kept, None, "{verdict}");
                     continue;
@@ -94,15 +88,8 @@ mod tests {
         };
         use Verdict::{Breaker, Found, NoData, Timeout};
         assert_eq!(of_answer(&answer(&[Found, NoData]), Some(S(7200))), Some(S(900)));
-        assert_eq!(of_answer(&answer(&[Found, NoData, Timeout]), Some(S(7200))), Some(S(300)));
+        assert_eq!(of_answer(&answer(&[Found, NoData, Timeout]), Some(S(7200))), Some(FAILED));
         assert_eq!(of_answer(&answer(&[Found, Breaker]), None), None);
         assert_eq!(of_answer(&answer(&[]), None), None);
-    }
-
-    #[test]
-    fn repeated_failures_back_off_to_the_limit() {
-        let times: Vec<_> = (0..9).map(|n| of_failure(n).as_secs()).collect();
-        assert_eq!(times, [5, 10, 20, 40, 80, 160, 300, 300, 300]);
-        assert_eq!(of_failure(u32::MAX), FAILED.1);
     }
 }

@@ -63,11 +63,21 @@ impl Generated {
 
     /// A zone of its own on an ordinary host; later calls add to it.
     fn write_corner(&mut self, domain: &str, number: u64) -> Name {
-        let addr = self.corner_host(number);
+        self.write_corner_on(domain, number, &[self.corner_host(number)])
+    }
+
+    /// The same, on these addresses.
+    fn write_corner_on(&mut self, domain: &str, number: u64, addrs: &[Ipv4Addr]) -> Name {
         let index = self.written_number(domain);
         let registrar = number % super::registry::REGISTRARS;
         let registered = self.now - (300 + 20 * number as i64) * DAY;
         let provider = &self.cast.ns[number as usize % 10];
+        let stay = |(addr, hours): (&Ipv4Addr, i64)| Stay {
+            addr: *addr,
+            first: registered + DAY,
+            last: self.now - 3600 * hours,
+        };
+        let stays = addrs.iter().zip(1..).map(stay).collect();
         let sheet = Sheet {
             domain: domain.to_owned(),
             index,
@@ -75,7 +85,7 @@ impl Generated {
             registered,
             registrant: self.privacy(registrar),
             ns: provider.groups[0].iter().map(ToString::to_string).collect(),
-            stays: vec![Stay { addr, first: registered + DAY, last: self.now - 3600 }],
+            stays,
             served: true,
             seen: self.now - 3600,
             ..Sheet::default()
@@ -125,7 +135,8 @@ impl Generated {
     }
 
     fn write_nasty(&mut self) {
-        let apex = self.write_corner("nasty-text.org", 7);
+        let addr = self.cast.next_addr(super::cast::ORG_HOSTING, &self.space);
+        let apex = self.write_corner_on("nasty-text.org", 7, &[self.corner_host(7), addr]);
         for text in NASTY {
             self.tables.add(&apex, rtype::TXT, 300, txt(text));
         }
@@ -139,7 +150,6 @@ impl Generated {
         }
         let mailbox = apex.child(b"first.last\\@x");
         self.tables.add(&apex, rtype::NS, 300, RData::Host(mailbox));
-        let addr = self.cast.next_addr(super::cast::ORG_HOSTING, &self.space);
         self.tables.add(&apex, rtype::A, 300, RData::A(addr));
         if let Some(name) = reverse_name(addr) {
             for label in [&b"<i>ptr</i>"[..], b"\x1b]0;ptr\x07"] {
