@@ -42,7 +42,7 @@ setup: ## Check for the tools of the tests; install those that are missing
 .PHONY: lint
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 .PHONY: tidy
 tidy: ## Check the house rules alone: sizes, paths in documents, sources with tests

@@ -21,10 +21,12 @@ use common::driver::{self, Order};
 use common::reference::Reference;
 use common::rng::Rng;
 use common::{compare, worlds};
+use kudzu_coordinator::Job;
 use kudzu_coordinator::core::job::Settings;
 use kudzu_coordinator::model::{JobResult, State};
 use kudzu_shared::config;
 use kudzu_shared::job::JobId;
+use kudzu_shared::task::{self, Task};
 use tokio::sync::mpsc;
 
 const SEEDS: u64 = 200;
@@ -37,11 +39,11 @@ struct Came {
     trace: String,
 }
 
-/// Jobs in one world, under ids of their own.
+/// Jobs in one world, under ids of their own; the last is the first again.
 fn cases(seed: u64) -> Vec<Case> {
-    (0..3)
+    (0..4)
         .map(|n| {
-            let mut case = Case::within(seed, seed * 1_000 + n);
+            let mut case = Case::within(seed, seed * 1_000 + n % 3);
             case.spec.id = JobId(u128::from(n) + 1);
             case.budgets.deadline_ms = None;
             case
@@ -70,6 +72,33 @@ fn on_paused_time<T>(future: impl Future<Output = T>) -> T {
     runtime.block_on(future)
 }
 
+/// A job, and how many rows of evidence its slow writer gets.
+type Submitted = (Job, Task<usize>);
+
+async fn submit(cluster: &Cluster, case: &Case) -> Submitted {
+    let (rows, mut writer) = mpsc::channel(1);
+    let submitted = cluster.handle.submit(case.spec.clone(), case.plan.clone(), case.budgets, Some(rows));
+    let evidence = task::spawn("evidence", async move {
+        let mut n = 0;
+        while let Some(rows) = writer.recv().await {
+            n += rows.len();
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        n
+    });
+    (submitted.await.unwrap(), evidence)
+}
+
+async fn finish(n: usize, (job, evidence): Submitted) -> JobResult {
+    let result = tokio::time::timeout(Duration::from_secs(3_600), job.finish()).await;
+    let result = result.unwrap_or_else(|_| panic!("job {n} does not end")).unwrap();
+    let p = &result.progress;
+    assert_eq!((p.waiting, p.in_flight, p.registered), (0, 0, p.ended), "I1 of job {n}: {p:?}");
+    let rows = evidence.await.unwrap();
+    assert!(rows > 0 || p.questions == 0, "job {n} asked, and there is no evidence");
+    result
+}
+
 async fn run(seed: u64, cases: &[Case], faults: Faults, cancel: Option<(usize, u64)>) -> (Came, [u64; 2]) {
     let mut rng = Rng::new(seed ^ 0x0c10_57e4);
     let config = config::Coordinator {
@@ -79,44 +108,26 @@ async fn run(seed: u64, cases: &[Case], faults: Faults, cancel: Option<(usize, u
         ..config::Coordinator::default()
     };
     let cluster = Cluster::start(&cases[0], seed, rng.within(1, 3), faults, config).await;
-    let mut jobs = Vec::new();
-    for case in cases {
-        let (rows, mut writer) = mpsc::channel(1);
-        let job = cluster
-            .handle
-            .submit(case.spec.clone(), case.plan.clone(), case.budgets, Some(rows))
-            .await
-            .unwrap();
-        let evidence = kudzu_shared::task::spawn("evidence", async move {
-            let mut n = 0;
-            while let Some(rows) = writer.recv().await {
-                n += rows.len();
-                tokio::time::sleep(Duration::from_millis(3)).await; // A slow disk.
-            }
-            n
-        });
-        jobs.push((job, evidence));
-    }
-    if let Some((which, after)) = cancel {
-        tokio::time::sleep(Duration::from_millis(after)).await;
-        jobs[which].0.cancel();
-    }
     let (mut trees, mut seen) = (Vec::new(), [0; 2]);
-    for (n, (job, evidence)) in jobs.into_iter().enumerate() {
-        let result = tokio::time::timeout(Duration::from_secs(3_600), job.finish()).await;
-        let result = result.unwrap_or_else(|_| panic!("job {n} does not end")).unwrap();
-        let p = &result.progress;
-        assert_eq!((p.waiting, p.in_flight, p.registered), (0, 0, p.ended), "I1 of job {n}: {p:?}");
-        let rows = evidence.await.unwrap() as u64;
-        assert!(rows > 0 || p.questions == 0, "job {n} asked, and there is no evidence");
-        seen = [seen[0] + result.figures.duplicates, seen[1] + result.figures.cached];
-        let stopped = result.state == State::Partial;
-        assert!(
-            !stopped || cancel.is_some_and(|c| c.0 == n),
-            "job {n} was cut short by {:?}",
-            result.partial
-        );
-        trees.push((!stopped).then(|| digest(&result)));
+    // The last one comes when the others have ended, and finds their answers in the cache.
+    for (wave, cases) in [&cases[..3], &cases[3..]].into_iter().enumerate() {
+        let mut jobs = Vec::new();
+        for case in cases {
+            jobs.push(submit(&cluster, case).await);
+        }
+        if let Some((which, after)) = cancel.filter(|_| wave == 0) {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            jobs[which].0.cancel();
+        }
+        for (n, job) in jobs.into_iter().enumerate() {
+            let n = 3 * wave + n;
+            let result = finish(n, job).await;
+            seen = [seen[0] + result.figures.duplicates, seen[1] + result.figures.cached];
+            let stopped = result.state == State::Partial;
+            let why = result.partial;
+            assert!(!stopped || cancel.is_some_and(|c| c.0 == n), "job {n} was cut short by {why:?}");
+            trees.push((!stopped).then(|| digest(&result)));
+        }
     }
     let trace = cluster.trace_hash();
     // What was on its way when the last job ended is worked off by somebody.

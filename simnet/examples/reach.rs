@@ -231,6 +231,24 @@ fn main() {
                 walk.expand(&node, depth);
             }
         }
+        let mut kinds: HashMap<(usize, &str), usize> = HashMap::new();
+        for (n, d) in &walk.depths {
+            let k = match n {
+                Node::Name(n) if n.to_string().starts_with("www.") => "www",
+                Node::Name(n) if n.to_string().starts_with("mail.") => "mail",
+                Node::Name(_) => "name",
+                Node::Addr(IpAddr::V4(_)) => "v4",
+                Node::Addr(_) => "v6",
+                Node::Mailbox(_) => "mbox",
+                Node::System(_) => "as",
+                Node::Certificate(_) => "cert",
+                Node::Owner(_) => "owner",
+            };
+            *kinds.entry((*d, k)).or_default() += 1;
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort();
+        println!("{kinds:?}");
         let mut levels = [0; DEPTH + 1];
         walk.depths.values().for_each(|d| levels[*d] += 1);
         let known =

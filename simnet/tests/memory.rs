@@ -1,4 +1,6 @@
 //! A world of usual size is small: this test has a process of its own, so that nothing else counts.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
 #![cfg(target_os = "linux")]
 
 use kudzu_simnet::{World, WorldSpec};

@@ -1,5 +1,7 @@
 //! The server on its sockets, asked as any client would.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};

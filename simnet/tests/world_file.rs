@@ -1,5 +1,7 @@
 //! Worlds from files: the documented example, and files that cannot be used.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail here")]
+
 use std::io::Write;
 use std::path::Path;
 

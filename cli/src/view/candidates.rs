@@ -6,7 +6,7 @@ use kudzu_coordinator::rank::{Band, Candidate};
 use kudzu_shared::escape;
 use kudzu_shared::observable::Kind;
 
-use super::text::{count, defang_words, fit};
+use super::text::{count, defang_words, fit, short_hashes};
 use crate::console::{Paint, Style};
 
 /// Domains shown.
@@ -78,7 +78,7 @@ fn write_one(out: &mut dyn Write, c: &Candidate, style: Style, defang: bool) -> 
     let indent = " ".repeat(BAR + 6);
     let room = style.width.saturating_sub(indent.len() + 2);
     for reason in c.reasons.iter().take(REASONS) {
-        writeln!(out, "{indent}• {}", fit(&said(&reason.text), room))?;
+        writeln!(out, "{indent}• {}", fit(&short_hashes(&said(&reason.text)), room))?;
     }
     if c.reasons.len() > REASONS {
         writeln!(out, "{indent}• and {} more", c.reasons.len() - REASONS)?;

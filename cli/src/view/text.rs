@@ -82,6 +82,14 @@ pub fn defang_words(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// Hashes and fingerprints in a text, cut to what tells them apart.
+pub fn short_hashes(text: &str) -> String {
+    let is_hash = |word: &str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let words =
+        text.split(' ').map(|word| if is_hash(word) { format!("{}…", &word[..12]) } else { word.to_owned() });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Text cut to so many columns, `…` at its end where something is missing.
 pub fn fit(text: &str, width: usize) -> String {
     escape::shorten(text, width.max(1)).into_owned()
@@ -155,6 +163,13 @@ mod tests {
             defang_words(text),
             "shares address 198[.]51[.]100[.]7 with evil[.]com (12 names), registered AS64500"
         );
+    }
+
+    #[test]
+    fn hashes_are_cut_and_names_are_not() {
+        let hash = "9d11413703f7efe53a4092620dd940ee93707f53dae82d6b82bbffea70745446";
+        let text = format!("stands in certificate {hash} with evil.com (8 names)");
+        assert_eq!(short_hashes(&text), "stands in certificate 9d11413703f7… with evil.com (8 names)");
     }
 
     #[test]

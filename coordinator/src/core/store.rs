@@ -85,8 +85,9 @@ pub struct Lookup {
     pub key: ObsId,
     /// Next lookup of the same key.
     pub next: LookupId,
-    /// Verdict by question: five bits each, zero while there is none.
-    pub verdicts: u64,
+    /// Verdict by question: five bits each, zero while there is none, six in a word (one
+    /// `u64` would cost four octets a lookup in alignment).
+    pub verdicts: [u32; 2],
     /// Which ask of the plan.
     pub ask: u8,
     /// Rounds asked so far.
@@ -112,7 +113,7 @@ pub mod state {
 impl Lookup {
     /// The verdict on a question.
     pub fn verdict(&self, index: u8) -> Option<Verdict> {
-        let n = (self.verdicts >> (5 * u32::from(index))) & 31;
+        let n = (self.verdicts.get(usize::from(index / 6))? >> (5 * u32::from(index % 6))) & 31;
         Verdict::ALL.get((n as usize).checked_sub(1)?).copied()
     }
 
@@ -121,9 +122,9 @@ impl Lookup {
         if usize::from(index) >= MAX_QUESTIONS {
             return;
         }
-        let code = Verdict::ALL.iter().position(|v| *v == verdict).map_or(0, |p| p as u64 + 1);
-        let shift = 5 * u32::from(index);
-        self.verdicts = (self.verdicts & !(31 << shift)) | (code << shift);
+        let code = Verdict::ALL.iter().position(|v| *v == verdict).map_or(0, |p| p as u32 + 1);
+        let (word, shift) = (&mut self.verdicts[usize::from(index / 6)], 5 * u32::from(index % 6));
+        *word = (*word & !(31 << shift)) | (code << shift);
     }
 
     /// The verdicts there are, by question.
@@ -217,7 +218,7 @@ impl Store {
     /// Registers a lookup. The caller has seen that there is none.
     pub fn register(&mut self, key: ObsId, ask: u8) -> LookupId {
         let next = self.entries[key].first_lookup;
-        let id = self.lookups.push(Lookup { key, next, verdicts: 0, ask, rounds: 0, state: 0 });
+        let id = self.lookups.push(Lookup { key, next, verdicts: [0; 2], ask, rounds: 0, state: 0 });
         self.entries[key].first_lookup = id;
         id
     }

@@ -41,10 +41,23 @@ pub struct Beliefs {
     via: Vec<Option<Tie>>,
 }
 
-#[derive(Debug, PartialEq, PartialOrd)]
+/// In the total order of numbers, so that a heap can hold it.
+#[derive(Debug)]
 struct Belief(f64);
 
+impl PartialEq for Belief {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
 impl Eq for Belief {}
+
+impl PartialOrd for Belief {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
 
 impl Ord for Belief {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {

@@ -4,7 +4,6 @@ use std::io::{self, BufWriter, Write};
 
 use kudzu_shared::fact::FactValue;
 use kudzu_shared::observable::psl;
-use kudzu_shared::outcome::End;
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -61,7 +60,7 @@ impl Tree {
         line(&mut w, &self.head())?;
         let (mut edges, mut stubs) = (0, 0);
         for node in self.nodes() {
-            line(&mut w, &self.node_json(&node))?;
+            self.write_node(&mut w, &node)?;
             for edge in self.edges_from(node.n) {
                 write_edge(&mut w, &edge)?;
                 edges += 1;
@@ -130,38 +129,55 @@ impl Tree {
         })
     }
 
-    fn node_json(&self, node: &NodeView<'_>) -> Value {
-        let mut o = Map::new();
-        o.insert("type".into(), "node".into());
-        o.insert("n".into(), node.n.into());
-        o.insert("id".into(), node.observable.to_owned().id().into());
-        o.insert("kind".into(), node.observable.kind.as_str().into());
-        o.insert("value".into(), clean(&node.observable.to_string()).into());
-        o.insert("depth".into(), node.depth.into());
+    /// Without building a JSON value, as for edges: this and they are nearly all lines.
+    fn write_node(&self, w: &mut impl Write, node: &NodeView<'_>) -> io::Result<()> {
+        let (what, n) = (node.observable, node.n);
+        let id = what.to_owned().id();
+        write!(w, r#"{{"type":"node","n":{n},"id":"{id}","kind":"{}","value":"#, what.kind.as_str())?;
+        serde_json::to_writer(&mut *w, &clean(&what.to_string()))?;
+        write!(w, r#","depth":{}"#, node.depth)?;
         if let (Some(parent), Some(relation)) = (node.parent, node.relation) {
-            o.insert("parent".into(), parent.into());
-            o.insert("relation".into(), relation.as_str().into());
+            write!(w, r#","parent":{parent},"relation":"{}""#, relation.as_str())?;
         }
         if let Some(why) = node.suppressed {
-            let mut s = json!({ "reason": why.reason });
-            if let Value::Object(s) = &mut s {
-                s.extend(why.list.as_ref().map(|l| ("list".into(), clean(l).into())));
-                s.extend(why.count.map(|c| ("count".into(), c.into())));
+            write!(w, r#","suppressed":{{"reason":"{}""#, why.reason)?;
+            if let Some(list) = &why.list {
+                w.write_all(br#","list":"#)?;
+                serde_json::to_writer(&mut *w, &clean(list))?;
             }
-            o.insert("suppressed".into(), s);
+            if let Some(count) = why.count {
+                write!(w, r#","count":{count}"#)?;
+            }
+            w.write_all(b"}")?;
         }
-        if self.is_personal(node.n) {
-            o.insert("personal".into(), true.into());
+        if self.is_personal(n) {
+            w.write_all(br#","personal":true"#)?;
         }
-        let lookups: Map<String, Value> = self.lookups(node.n).into_iter().map(lookup_json).collect();
-        if !lookups.is_empty() {
-            o.insert("lookups".into(), lookups.into());
-        }
-        let facts = self.facts_json(node.n);
+        self.write_lookups(w, n)?;
+        let facts = self.facts_json(n);
         if !facts.is_empty() {
-            o.insert("facts".into(), facts.into());
+            w.write_all(br#","facts":"#)?;
+            serde_json::to_writer(&mut *w, &facts)?;
         }
-        o.into()
+        w.write_all(b"}\n")
+    }
+
+    fn write_lookups(&self, w: &mut impl Write, n: u32) -> io::Result<()> {
+        let lookups = self.lookups(n);
+        for (at, (source, ..)) in lookups.iter().enumerate() {
+            if lookups[..at].iter().any(|l| l.0 == *source) {
+                continue; // Two asks of one source are told together.
+            }
+            w.write_all(if at == 0 { br#","lookups":{"# } else { b"," })?;
+            serde_json::to_writer(&mut *w, source)?;
+            w.write_all(b":\"")?;
+            for (nth, (_, end, verdicts)) in lookups[at..].iter().filter(|l| l.0 == *source).enumerate() {
+                write!(w, "{}{}", if nth > 0 { ", " } else { "" }, end.as_str())?;
+                verdicts.iter().try_for_each(|v| write!(w, " {}", v.as_str()))?;
+            }
+            w.write_all(b"\"")?;
+        }
+        if lookups.is_empty() { Ok(()) } else { w.write_all(b"}") }
     }
 
     fn facts_json(&self, n: u32) -> Map<String, Value> {
@@ -179,15 +195,6 @@ impl Tree {
         }
         facts
     }
-}
-
-fn lookup_json((source, end, verdicts): (&str, End, Vec<kudzu_shared::outcome::Verdict>)) -> (String, Value) {
-    let mut text = end.as_str().to_owned();
-    for v in verdicts {
-        text.push(' ');
-        text.push_str(v.as_str());
-    }
-    (source.into(), text.into())
 }
 
 /// Edges are most of the lines: written without building a JSON value. Every field is a

@@ -1,7 +1,9 @@
 //! Wildcard zones: counted as their names enter the tree, probed, judged, capped.
 
+use std::hash::BuildHasher;
+
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::core::intern::ObsId;
 use crate::core::store::{LookupId, Store};
@@ -10,12 +12,10 @@ use kudzu_shared::pair::Relation;
 /// Random names asked of a zone: one alone may exist by chance.
 const PROBES: u32 = 3;
 
-/// What is known of a zone under which names were found.
+/// What is known of a zone under which many names were found.
 #[derive(Debug, Default)]
 struct Zone {
-    names: u32,
     probes: Vec<LookupId>,
-    tested: bool,
     /// What any name below it resolves to; empty where it is no wildcard.
     answers: Vec<ObsId>,
     kept: u32,
@@ -25,7 +25,13 @@ struct Zone {
 /// The zones of a job.
 #[derive(Debug, Default)]
 pub struct Zones {
+    /// Names in the tree under each zone, by its hash: most zones never have enough of them
+    /// to be worth more memory. Zones with equal hashes are probed early, no more.
+    names: FxHashMap<u64, u32>,
+    /// Those with enough names.
     by_name: FxHashMap<Box<[u8]>, Zone>,
+    /// How many of these are wildcards.
+    wild: usize,
     /// Zones that reached the threshold and were not probed yet.
     ripe: Vec<Box<[u8]>>,
     probing: Vec<Box<[u8]>>,
@@ -35,10 +41,11 @@ impl Zones {
     /// Counts a name that enters the tree under the zones above it.
     pub fn count(&mut self, item: ObservableRef<'_>, threshold: u32) {
         for zone in above(item) {
-            let entry = self.by_name.entry(zone.clone()).or_default();
-            entry.names += 1;
-            if entry.names == threshold {
-                self.ripe.push(zone);
+            let names = self.names.entry(FxBuildHasher.hash_one(zone)).or_default();
+            *names += 1;
+            if *names >= threshold && !self.by_name.contains_key(zone) {
+                self.by_name.insert(zone.into(), Zone::default());
+                self.ripe.push(zone.into());
             }
         }
     }
@@ -73,12 +80,12 @@ impl Zones {
     pub fn judge(&mut self, store: &Store) {
         for name in std::mem::take(&mut self.probing) {
             let Some(zone) = self.by_name.get_mut(&name) else { continue };
-            zone.tested = true;
             let answers: Vec<Vec<ObsId>> = zone.probes.iter().map(|p| answers(store, *p)).collect();
             if answers.len() == PROBES as usize && answers.iter().all(|a| !a.is_empty()) {
                 zone.answers = answers.concat();
                 zone.answers.sort_unstable();
                 zone.answers.dedup();
+                self.wild += 1;
             }
         }
     }
@@ -87,8 +94,11 @@ impl Zones {
     /// this one's lookup was answered. The first such name of a zone stands for it and is
     /// let through.
     pub fn synthesised(&mut self, store: &Store, id: ObsId, lookups: &[LookupId]) -> Option<String> {
+        if self.wild == 0 {
+            return None;
+        }
         for name in above(store.names.get(id)) {
-            let Some(zone) = self.by_name.get_mut(&name) else { continue };
+            let Some(zone) = self.by_name.get_mut(name) else { continue };
             if zone.answers.is_empty() {
                 continue;
             }
@@ -97,7 +107,7 @@ impl Zones {
                 continue;
             }
             if *zone.representative.get_or_insert(id) != id {
-                return Some(text(&name));
+                return Some(text(name));
             }
         }
         None
@@ -105,12 +115,14 @@ impl Zones {
 
     /// Whether a new name may enter under the wildcard zones above it; counts it if so.
     pub fn admit(&mut self, item: ObservableRef<'_>, keep: u32) -> bool {
-        let zones = above(item);
+        if self.wild == 0 {
+            return true;
+        }
         let wild = |z: &Zone| !z.answers.is_empty();
-        if zones.iter().any(|n| self.by_name.get(n).is_some_and(|z| wild(z) && z.kept >= keep)) {
+        if above(item).any(|n| self.by_name.get(n).is_some_and(|z| wild(z) && z.kept >= keep)) {
             return false;
         }
-        for name in &zones {
+        for name in above(item) {
             if let Some(zone) = self.by_name.get_mut(name).filter(|z| wild(z)) {
                 zone.kept += 1;
             }
@@ -120,29 +132,27 @@ impl Zones {
 
     /// Whether a name lies under a zone that was found to be a wildcard.
     pub fn is_wild(&self, item: ObservableRef<'_>) -> bool {
-        above(item).iter().any(|n| self.by_name.get(n).is_some_and(|z| !z.answers.is_empty()))
+        self.wild > 0 && above(item).any(|n| self.by_name.get(n).is_some_and(|z| !z.answers.is_empty()))
     }
 
     /// Octets held, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.by_name.capacity() * (size_of::<Zone>() + 48)
+        self.names.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7
+            + self.by_name.capacity() * (size_of::<Zone>() + 48)
     }
 }
 
 /// The zones that may hold a wildcard for a name: its parent and its registrable domain.
 /// Never a public suffix: what lies under one belongs to many.
-fn above(item: ObservableRef<'_>) -> Vec<Box<[u8]>> {
-    if item.kind != Kind::DomainName {
-        return Vec::new();
-    }
-    let Some(name) = Name::from_wire(item.wire) else { return Vec::new() };
-    let Some(registrable) = psl::registrable(&name) else { return Vec::new() };
-    let Some(parent) = name.parent().filter(|p| p.is_within(&registrable)) else { return Vec::new() };
-    let mut zones = vec![parent.wire().into()];
-    if parent != registrable {
-        zones.push(registrable.wire().into());
-    }
-    zones
+fn above(item: ObservableRef<'_>) -> impl Iterator<Item = &[u8]> {
+    let zones = || {
+        let name = (item.kind == Kind::DomainName).then(|| Name::from_wire(item.wire))??;
+        let registrable = psl::registrable(&name)?.wire().len();
+        let parent = item.wire.get(1 + usize::from(*item.wire.first()?)..)?;
+        let beyond = parent.len().checked_sub(registrable)?;
+        Some([Some(parent), parent.get(beyond..).filter(|_| beyond > 0)])
+    };
+    zones().unwrap_or_default().into_iter().flatten()
 }
 
 /// What a lookup's own name resolves to, over its aliases: addresses and alias targets.

@@ -192,12 +192,15 @@ fn ask(rng: &mut Rng, source: &SourceInfo, text: &mut String) {
         }
         return;
     }
-    let mut types = source.types.clone();
-    if !types.is_empty() {
-        rng.shuffle(&mut types);
-        types.truncate(rng.within(1, 5) as usize);
+    // Some sources are asked twice, as a plan may ask for more of what is near.
+    for _ in 0..if rng.percent(15) { 2 } else { 1 } {
+        let mut types = source.types.clone();
+        if !types.is_empty() {
+            rng.shuffle(&mut types);
+            types.truncate(rng.within(1, 5) as usize);
+        }
+        let _ = writeln!(text, "{head}types = {types:?}\nlimit = {}\n{depth}{when}", rng.within(1, 9));
     }
-    let _ = writeln!(text, "{head}types = {types:?}\nlimit = {}\n{depth}{when}", rng.within(1, 9));
 }
 
 fn spec(rng: &mut Rng, world: &World, seed: u64) -> JobSpec {

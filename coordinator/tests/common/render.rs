@@ -64,7 +64,7 @@ impl Reference<'_> {
         }
         let lookups = self.lookups_of(&node.what);
         if !lookups.is_empty() {
-            o.insert("lookups".into(), lookups.into());
+            o.insert("lookups".into(), json!(lookups));
         }
         let facts = self.facts(&node.what);
         if !facts.is_empty() {
@@ -73,15 +73,18 @@ impl Reference<'_> {
         o.into()
     }
 
-    fn lookups_of(&self, what: &Observable) -> Map<String, Value> {
-        let own = self.lookups.iter().filter(|l| l.key == *what && l.depth.is_some());
-        own.map(|l| {
-            let mut words = vec![End::of(l.outcome.verdicts.iter().copied()).as_str()];
+    fn lookups_of(&self, what: &Observable) -> BTreeMap<&str, String> {
+        let mut told: BTreeMap<&str, String> = BTreeMap::new();
+        let mut own: Vec<_> = self.lookups.iter().filter(|l| l.key == *what && l.depth.is_some()).collect();
+        own.sort_by_key(|l| l.ask); // The plan's order, whatever was demanded first.
+        for lookup in own {
+            let mut words = vec![End::of(lookup.outcome.verdicts.iter().copied()).as_str()];
             let bad = |v: &&Verdict| !matches!(v.end(), End::Found | End::Empty);
-            words.extend(l.outcome.verdicts.iter().filter(bad).map(|v| v.as_str()));
-            (self.case.source(l.ask).name.clone(), words.join(" ").into())
-        })
-        .collect()
+            words.extend(lookup.outcome.verdicts.iter().filter(bad).map(|v| v.as_str()));
+            let text = told.entry(&self.case.source(lookup.ask).name).or_default();
+            *text += &format!("{}{}", if text.is_empty() { "" } else { ", " }, words.join(" "));
+        }
+        told
     }
 
     fn facts(&self, what: &Observable) -> BTreeMap<&'static str, Vec<Value>> {
