@@ -222,3 +222,34 @@ fn what_lies_under_a_public_suffix_is_no_zone() {
     }
     assert!(zones.probes(1).is_empty());
 }
+
+/// A zone whose probes have two aliases, told in this order; whether a name that resolves as
+/// the first one's target is made up.
+fn made_up_by_two_aliases(targets: [&str; 2]) -> bool {
+    let (mut zones, mut store) = (Zones::default(), Store::default());
+    zones.count(name("a.z.com").as_ref(), 1);
+    let target = |n: &str| Pair::new(name(n), Relation::ResolvesTo, ip("45.0.0.9"));
+    for (zone, probe) in zones.probes(7) {
+        let key = Observable::from_name(&probe);
+        let id = store.intern(key.as_ref()).unwrap();
+        let lookup = store.register(id, 0);
+        zones.asked(zone, lookup);
+        let aliases = targets.map(|t| Pair::new(key.clone(), Relation::AliasOf, name(t)));
+        let pairs = aliases.into_iter().chain([target("first.org")]).collect();
+        store.absorb(lookup, Answer { pairs, ..Answer::default() });
+    }
+    zones.judge(&store);
+    let made_up = ["b.z.com", "c.z.com"].map(|n| {
+        let id = store.intern(name(n).as_ref()).unwrap();
+        let lookup = store.register(id, 0);
+        store.absorb(lookup, Answer { pairs: vec![target(n)], ..Answer::default() });
+        zones.synthesised(&store, id, &[lookup]).is_some()
+    });
+    made_up[1]
+}
+
+#[test]
+fn two_aliases_of_one_name_lead_the_same_way_in_any_order() {
+    assert!(made_up_by_two_aliases(["first.org", "second.org"]));
+    assert!(made_up_by_two_aliases(["second.org", "first.org"]));
+}

@@ -69,7 +69,7 @@ impl Default for Settings {
             limits: Limits { window: 16_384, task_questions: 256, task_delay_ms: 5 },
             rounds: 2,
             retry_ms: 1_200,
-            redispatch_ms: 120_000,
+            redispatch_ms: 60_000,
             ahead: true,
             bugs: Bugs::default(),
         }

@@ -48,6 +48,8 @@ pub struct Entry {
 
 /// Bits of [`Entry::flags`].
 pub mod flag {
+    /// Some pair that counts says that it names a person.
+    pub const PERSONAL: u8 = 1;
     /// Some tree edge says it is a name server or primary server.
     pub const NAME_SERVER: u8 = 2;
     /// Some tree edge says it is a mail host.

@@ -25,7 +25,7 @@ pub struct Outgoing {
     pub class: Class,
     /// The lookups; `ask` is the plan's index.
     pub lookups: Vec<TaskLookup>,
-    /// Whether the cache is asked: a later round wants a new answer.
+    /// Whether the cache is passed by: a later round wants a new answer.
     pub fresh: bool,
 }
 

@@ -9,7 +9,7 @@ pub mod zones;
 
 use kudzu_shared::fact::{FactName, FactValue};
 use kudzu_shared::marking::Tlp;
-use kudzu_shared::observable::{Kind, Observable, ObservableRef};
+use kudzu_shared::observable::{Observable, ObservableRef};
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::pair::Relation;
 use kudzu_shared::time::UnixSeconds;
@@ -324,8 +324,7 @@ impl Tree {
 
     /// Whether some pair says that a node names a person.
     pub fn is_personal(&self, n: u32) -> bool {
-        let id = self.built.order[n];
-        matches!(self.store.names.get(id).kind, Kind::EmailAddr | Kind::Identity)
+        self.store.entries[self.built.order[n]].flags & flag::PERSONAL != 0
     }
 
     fn rank(&self, id: ObsId) -> Option<u32> {

@@ -7,7 +7,7 @@ use kudzu_shared::pair::Relation;
 
 use super::rules::Rules;
 use crate::core::intern::ObsId;
-use crate::core::store::{Edge, Store, flag, relation, state};
+use crate::core::store::{Edge, PERSONAL, Store, flag, relation, state};
 use crate::model::overlaps;
 
 /// Whether a pair counts for the tree: its lookup is demanded and has ended, its value is
@@ -35,7 +35,14 @@ pub fn distinct(store: &Store, pairs: &mut Vec<Edge>) {
     pairs.sort_unstable_by(|a, b| {
         (a.relation, a.value).cmp(&(b.relation, b.value)).then(in_order(store, a, b))
     });
-    pairs.dedup_by(|b, a| a.relation == b.relation && a.value == b.value);
+    pairs.dedup_by(|b, a| {
+        let same = a.relation == b.relation && a.value == b.value;
+        if same {
+            // Whichever of equal pairs came first: one that names a person is enough.
+            a.marking |= b.marking & PERSONAL;
+        }
+        same
+    });
     pairs.sort_unstable_by(|a, b| in_order(store, a, b));
 }
 

@@ -121,6 +121,8 @@ impl Tree {
             "pap": spec.policy.pap,
             "scope": texts(&spec.policy.scope),
             "exclude": texts(&spec.policy.exclude),
+            "own_assets": texts(&spec.policy.own_assets),
+            "allow_private": spec.policy.allow_private,
             "plan": { "name": rules.plan.name, "sha256": rules.plan.digest() },
             "asks": rules.asks.iter().map(|r| r.source.name.as_str()).collect::<Vec<_>>(),
             "budgets": rules.budgets,

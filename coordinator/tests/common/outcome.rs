@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kudzu_shared::fact::Fact;
-use kudzu_shared::observable::{Observable, psl};
+use kudzu_shared::observable::{Kind, Observable, psl};
 use kudzu_shared::outcome::{Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
 
@@ -78,4 +78,17 @@ pub fn resolved(lookup: &Demanded, what: &Observable) -> BTreeSet<Observable> {
         }
     }
     found
+}
+
+/// The /64 of an IPv6 address.
+pub fn prefix(what: &Observable) -> Option<[u8; 8]> {
+    (what.kind() == Kind::Ipv6Addr).then(|| what.wire()[..8].try_into().expect("16 octets"))
+}
+
+/// Whether a pair was seen in the job's window.
+pub fn in_window(case: &Case, p: &Pair) -> bool {
+    let (first, last) = (p.first_seen.or(p.last_seen), p.last_seen.or(p.first_seen));
+    let since = case.spec.since.is_none_or(|s| last.is_none_or(|l| l >= s));
+    let until = case.spec.until.is_none_or(|u| first.is_none_or(|f| f <= u));
+    since && until
 }

@@ -1,6 +1,6 @@
-//! `T` a second time, slow and plain: from the words of docs/ARCHITECTURE.md, on maps of
-//! observables, from the outcomes alone. It shares no code with the tree it is compared to
-//! but the plan, the lists, `Policy::covers` and the public suffix list.
+//! `T` a second time, slow and plain, on maps of observables, from the outcomes alone. It
+//! shares no code with the tree it is compared to but the plan, the lists, `Policy::covers`
+//! and the public suffix list.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,7 @@ use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::{Pair, Relation};
 
 use super::case::Case;
-use super::outcome::{Demanded, Outcome, outcome, resolved, zones_above};
+use super::outcome::{Demanded, Outcome, in_window, outcome, prefix, resolved, zones_above};
 
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -61,6 +61,8 @@ pub struct Reference<'a> {
     parents: BTreeMap<Observable, BTreeSet<usize>>,
     prefixes: BTreeMap<[u8; 8], BTreeSet<usize>>,
     service: BTreeSet<Observable>,
+    /// What some pair says names a person.
+    pub personal: BTreeSet<Observable>,
     zones: BTreeMap<Observable, Zone>,
     spent: BTreeMap<String, u64>,
     questions: u64,
@@ -82,6 +84,7 @@ impl<'a> Reference<'a> {
             parents: BTreeMap::new(),
             prefixes: BTreeMap::new(),
             service: BTreeSet::new(),
+            personal: BTreeSet::new(),
             zones: BTreeMap::new(),
             spent: BTreeMap::new(),
             questions: 0,
@@ -318,6 +321,11 @@ impl<'a> Reference<'a> {
                     self.cuts.entry((n, relation)).or_default().hub = true;
                     continue;
                 }
+                let known = |(l, p): &&(usize, Pair)| {
+                    p.relation == relation && self.lookups[*l].depth.is_some_and(|d| d <= depth)
+                };
+                let said = self.by_key[&what].iter().filter(known).filter(|(_, p)| p.personal);
+                self.personal.extend(said.map(|(_, p)| p.value.clone()));
                 for (_, value) in group {
                     if matches!(
                         relation,
@@ -393,15 +401,4 @@ impl<'a> Reference<'a> {
     pub fn is_wild(&self, what: &Observable) -> bool {
         zones_above(what).iter().any(|z| self.zones.get(z).is_some_and(|z| !z.answers.is_empty()))
     }
-}
-
-fn prefix(what: &Observable) -> Option<[u8; 8]> {
-    (what.kind() == Kind::Ipv6Addr).then(|| what.wire()[..8].try_into().expect("16 octets"))
-}
-
-fn in_window(case: &Case, p: &Pair) -> bool {
-    let (first, last) = (p.first_seen.or(p.last_seen), p.last_seen.or(p.first_seen));
-    let since = case.spec.since.is_none_or(|s| last.is_none_or(|l| l >= s));
-    let until = case.spec.until.is_none_or(|u| first.is_none_or(|f| f <= u));
-    since && until
 }

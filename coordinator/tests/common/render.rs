@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kudzu_shared::fact::FactValue;
 use kudzu_shared::marking::Tlp;
-use kudzu_shared::observable::{Kind, Observable};
+use kudzu_shared::observable::Observable;
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::time::rfc3339;
@@ -59,7 +59,7 @@ impl Reference<'_> {
             why.extend(count.map(|c| ("count".into(), c.into())));
             o.insert("suppressed".into(), why.into());
         }
-        if matches!(node.what.kind(), Kind::EmailAddr | Kind::Identity) {
+        if self.personal.contains(&node.what) {
             o.insert("personal".into(), true.into());
         }
         let lookups = self.lookups_of(&node.what);

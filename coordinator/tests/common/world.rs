@@ -187,6 +187,13 @@ impl World {
                 self.mine.entry(key.clone()).or_default().insert((relation, value, seen(rng)));
             }
         }
+        // What a registry says too, without its word that this is a person.
+        for (key, who) in self.registrant.clone() {
+            if rng.percent(20) {
+                let row = (Relation::RegisteredBy, who, (None, None));
+                self.mine.entry(key).or_default().insert(row);
+            }
+        }
     }
 
     /// Whether a name has anything of its own.

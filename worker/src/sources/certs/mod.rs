@@ -58,7 +58,7 @@ impl Service {
             takes,
             returns: vec![Relation::NamedInCertificate, Relation::CertificateName],
             contact: Contact::ThirdParty,
-            max_tlp: Tlp::Red,
+            max_tlp: Tlp::Amber,
             marking: Tlp::Clear,
             types: Vec::new(),
             endpoint: self.endpoint.clone(),

@@ -63,7 +63,7 @@ impl Service {
             takes,
             returns,
             contact: Contact::ThirdParty,
-            max_tlp: Tlp::Red,
+            max_tlp: Tlp::Amber,
             marking: Tlp::Clear,
             types: Vec::new(),
             endpoint: self.endpoint.clone(),

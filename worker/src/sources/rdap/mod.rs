@@ -71,7 +71,7 @@ impl Rdap {
             returns,
             // Registries, not the target; a registrar may be of the target's choice.
             contact: Contact::ThirdParty,
-            max_tlp: Tlp::Red,
+            max_tlp: Tlp::Amber,
             marking: Tlp::Clear,
             types: Vec::new(),
             endpoint: Some(self.endpoint.clone()),
