@@ -174,7 +174,6 @@ fn every_job_ends_with_the_bytes_of_the_run_without_faults() {
 }
 
 #[test]
-#[ignore = "the run loop's selects take ready branches in random order"]
 fn the_same_seed_gives_the_same_trace() {
     for seed in worlds(20) {
         let cases = cases(seed);

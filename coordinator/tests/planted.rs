@@ -2,6 +2,7 @@
 //!
 //! `cargo test -p kudzu-coordinator --features planted --test planted`
 #![allow(
+    clippy::print_stdout,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

@@ -109,15 +109,27 @@ struct Mock {
     _tasks: JoinSet<()>,
 }
 
+/// Both transports on one port. The system gives a port that is free for one of them; the
+/// other may be taken, so others are tried.
+fn bind_both() -> (std::net::UdpSocket, std::net::TcpListener) {
+    let pair = || {
+        let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let tcp = std::net::TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+        Some((udp, tcp))
+    };
+    (0..64).find_map(|_| pair()).expect("a port that is free for both")
+}
+
 impl Mock {
     async fn start(say: fn(&[u8], bool) -> Vec<Vec<u8>>) -> Self {
-        let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let (udp, tcp) = bind_both();
         // The default holds some hundred queries only.
         socket2::SockRef::from(&udp).set_recv_buffer_size(4 << 20).unwrap();
         udp.set_nonblocking(true).unwrap();
         let udp = UdpSocket::from_std(udp).unwrap();
         let addr = udp.local_addr().unwrap();
-        let tcp = TcpListener::bind(addr).await.unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let tcp = TcpListener::from_std(tcp).unwrap();
         let asked: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
         let mut tasks = JoinSet::new();
         let counts = Arc::clone(&asked);

@@ -95,11 +95,12 @@ pub async fn run(
     let mut sending = FuturesUnordered::new();
     loop {
         tokio::select! {
+            biased; // As in the runner: the same seed gives the same trace.
+            Some(()) = sending.next(), if !sending.is_empty() => {}
             batch = batches.recv(), if sending.len() < UNCONFIRMED => match batch {
                 Some(batch) => sending.push(send(&inner, &template, batch, &inbox)),
                 None => break,
             },
-            Some(()) = sending.next(), if !sending.is_empty() => {}
         }
     }
     while sending.next().await.is_some() {}

@@ -97,22 +97,10 @@ impl Runner {
         while !r.done {
             let wake = r.job.next_wake().map(|at| r.started + Duration::from_millis(at));
             let far = r.started + Duration::from_secs(3600 * 24 * 365);
+            // In order, so that the same seed gives the same trace: what ends the job first, what
+            // comes in last, for more of it waits for what goes out.
             tokio::select! {
-                results = self.inbox.recv(), if r.rows.len() < EVIDENCE => {
-                    if let Some(results) = results {
-                        r.accept(results);
-                    }
-                }
-                permit = out.reserve(), if !r.outgoing.is_empty() => {
-                    if let (Ok(permit), Some(batch)) = (permit, r.outgoing.pop_front()) {
-                        permit.send(batch);
-                    }
-                }
-                () = give(&self.evidence, &mut r.rows), if !r.rows.is_empty() => {}
-                () = sleep_until(wake.unwrap_or(far)) => r.event(Event::Tick),
-                _ = tick.tick() => {
-                    self.progress.send_replace(r.job.progress(r.now()));
-                }
+                biased;
                 () = self.cancel.cancelled(), if !cancelled => {
                     cancelled = true;
                     r.event(Event::Cancel);
@@ -120,6 +108,21 @@ impl Runner {
                 () = self.inner.shutdown.stopping(), if !cancelled => {
                     cancelled = true;
                     r.event(Event::Cancel);
+                }
+                () = sleep_until(wake.unwrap_or(far)) => r.event(Event::Tick),
+                _ = tick.tick() => {
+                    self.progress.send_replace(r.job.progress(r.now()));
+                }
+                permit = out.reserve(), if !r.outgoing.is_empty() => {
+                    if let (Ok(permit), Some(batch)) = (permit, r.outgoing.pop_front()) {
+                        permit.send(batch);
+                    }
+                }
+                () = give(&self.evidence, &mut r.rows), if !r.rows.is_empty() => {}
+                results = self.inbox.recv(), if r.rows.len() < EVIDENCE => {
+                    if let Some(results) = results {
+                        r.accept(results);
+                    }
                 }
             }
         }

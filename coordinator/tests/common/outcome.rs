@@ -92,3 +92,12 @@ pub fn in_window(case: &Case, p: &Pair) -> bool {
     let until = case.spec.until.is_none_or(|u| first.is_none_or(|f| f <= u));
     since && until
 }
+
+/// Why values of a node by a relation are left out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cut {
+    pub hub: bool,
+    pub nodes: bool,
+    pub fan_out: bool,
+    pub wildcard: bool,
+}

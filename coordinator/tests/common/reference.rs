@@ -13,7 +13,7 @@ use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::{Pair, Relation};
 
 use super::case::Case;
-use super::outcome::{Demanded, Outcome, in_window, outcome, prefix, resolved, zones_above};
+use super::outcome::{Cut, Demanded, Outcome, in_window, outcome, prefix, resolved, zones_above};
 
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -26,15 +26,6 @@ pub struct Node {
     pub pull: u32,
     /// Reason, list, count.
     pub suppressed: Option<(String, Option<String>, Option<u64>)>,
-}
-
-/// Why values of a node by a relation are left out.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cut {
-    pub hub: bool,
-    pub nodes: bool,
-    pub fan_out: bool,
-    pub wildcard: bool,
 }
 
 #[derive(Debug, Default)]

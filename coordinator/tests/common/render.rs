@@ -11,7 +11,8 @@ use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
 
-use super::reference::{Cut, Reference};
+use super::outcome::Cut;
+use super::reference::Reference;
 
 fn clean(text: &str) -> String {
     kudzu_shared::escape::terminal(text).into_owned()
