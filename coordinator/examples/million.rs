@@ -14,7 +14,7 @@ use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
-use kudzu_shared::outcome::{Answer, Question, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::source::{Class, Contact, SourceInfo};
@@ -97,6 +97,7 @@ fn source(name: &str, class: Class, takes: Kind, returns: &[Relation], types: &[
         endpoint: None,
         unavailable: None,
         credits: None,
+        licensed: false,
         rate: None,
         digest: 0,
     }
@@ -174,7 +175,7 @@ fn main() {
             let (ask, key) = job.describe(lookup);
             let answer = world.answer(&job.rules().asks[usize::from(ask)].source.name, &key, questions);
             let entered = Instant::now();
-            job.on_event(now, Event::Result { lookup, more: false, answer }, &mut actions);
+            job.on_event(now, Event::Result { lookup, part: Part::WHOLE, answer }, &mut actions);
             inside += entered.elapsed();
         }
     }

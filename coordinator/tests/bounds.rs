@@ -21,7 +21,7 @@ use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Observable};
-use kudzu_shared::outcome::{Answer, Question, Total, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Total, Verdict};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::pair::{Pair, Relation};
 
@@ -68,7 +68,7 @@ fn run(plan: &str, seed: Observable, net: impl Fn(&str, &Observable) -> Told) ->
                 let (ask, key) = job.describe(id);
                 let (pairs, total) = net(&job.rules().asks[usize::from(ask)].source.name, &key);
                 let answer = answer(&key, questions, pairs, total);
-                job.on_event(now, Event::Result { lookup: id, more: false, answer }, &mut actions);
+                job.on_event(now, Event::Result { lookup: id, part: Part::WHOLE, answer }, &mut actions);
             }
         }
         if actions.is_empty() {

@@ -81,4 +81,5 @@ caught! {
     a_result_of_an_old_round: OldRound by "";
     an_excluded_thing_asked: AskExcluded by "asked about what is";
     a_lost_task: ForgetLost by "nothing to wait for";
+    parts_of_two_sendings: MixParts by "is not the answer, whole";
 }

@@ -14,7 +14,7 @@ use kudzu_shared::fact::{Fact, FactName, FactValue};
 use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
-use kudzu_shared::outcome::{Answer, Question, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::source::{Class, Contact, SourceInfo};
@@ -83,6 +83,7 @@ impl Known {
             endpoint: None,
             unavailable: None,
             credits: None,
+            licensed: false,
             rate: None,
             digest: 0,
         };
@@ -117,7 +118,11 @@ impl Known {
                     Action::Ask(batch) => {
                         for (lookup, _) in batch.lookups {
                             let answer = self.answer(&job.describe(lookup).1);
-                            job.on_event(now, Event::Result { lookup, more: false, answer }, &mut actions);
+                            job.on_event(
+                                now,
+                                Event::Result { lookup, part: Part::WHOLE, answer },
+                                &mut actions,
+                            );
                         }
                     }
                 }
@@ -207,7 +212,7 @@ fn rebuild(k: &Known, spec: JobSpec) -> Vec<Candidate> {
             let Action::Ask(batch) = action else { return rank(&Tree::of(job)) };
             for (lookup, _) in batch.lookups {
                 let answer = k.answer(&job.describe(lookup).1);
-                job.on_event(now, Event::Result { lookup, more: false, answer }, &mut actions);
+                job.on_event(now, Event::Result { lookup, part: Part::WHOLE, answer }, &mut actions);
             }
         }
         if actions.is_empty() {

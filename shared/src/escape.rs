@@ -2,9 +2,9 @@
 //! spreadsheet raw.
 //!
 //! The display form keeps letters of every script and replaces what is invisible or acts
-//! on its reader: controls, bidirectional overrides, zero-width characters, tags. JSON,
-//! XML and HTML have escaping of their own on top of it; the raw bytes stay in the wire
-//! form of the observable.
+//! on its reader: controls, bidirectional overrides, zero-width characters, tags, and the
+//! angle brackets of markup. JSON, XML and HTML have escaping of their own on top of it; the
+//! raw bytes stay in the wire form of the observable.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -13,12 +13,15 @@ use std::fmt::{self, Write as _};
 ///
 /// Controls (C0, DEL, C1), zero-width and bidirectional marks (U+200B to U+200F, U+202A to
 /// U+202E, U+2060 to U+206F, U+061C), line and paragraph separators, the byte order mark,
-/// interlinear annotations, variation selectors' and tags' block.
+/// interlinear annotations, variation selectors, musical formatting, tags' block; `<` and `>`,
+/// so that no file holds markup that somebody else wrote.
 pub const fn is_hidden(c: char) -> bool {
     matches!(
         c,
         '\0'..='\x1f'
             | '\x7f'..='\u{9f}'
+            | '<'
+            | '>'
             | '\u{ad}'
             | '\u{34f}'
             | '\u{61c}'
@@ -29,9 +32,11 @@ pub const fn is_hidden(c: char) -> bool {
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
             | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
             | '\u{ffa0}'
             | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}'
     )
 }
@@ -136,6 +141,8 @@ mod tests {
             "a\\u{200b}\\u{feff}\\u{e0041}\\u{9b}\\u{7f}"
         );
         assert_eq!(terminal("a\u{2028}b\r\nc"), "a\\u{2028}b\\u{d}\\u{a}c");
+        assert_eq!(terminal("<script>&"), "\\u{3c}script\\u{3e}&");
+        assert_eq!(terminal("a\u{fe0f}\u{1d173}"), "a\\u{fe0f}\\u{1d173}");
         assert_eq!(Escaped("x\0y").to_string(), "x\\u{0}y");
     }
 

@@ -62,6 +62,23 @@ pub enum Verdict {
     Poison = 60,
 }
 
+/// Which part of an answer a message carries. Parts of one sending belong together, in
+/// whatever order they come; those of two sendings never do, since each asked for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Part {
+    /// Tells sendings of one lookup apart, over all workers.
+    pub sending: u64,
+    /// Which part, from 0.
+    pub index: u16,
+    /// How many there are, at least 1.
+    pub of: u16,
+}
+
+impl Part {
+    /// The whole answer.
+    pub const WHOLE: Part = Part { sending: 0, index: 0, of: 1 };
+}
+
 /// The ways a lookup ends (I2). An error is never `Empty`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum End {

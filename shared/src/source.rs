@@ -71,6 +71,8 @@ pub struct SourceInfo {
     pub unavailable: Option<String>,
     /// Lookups it may spend a job; `None` where it has no budget of its own.
     pub credits: Option<u64>,
+    /// Whether its answers belong to the tenant alone: no other one finds them in the cache.
+    pub licensed: bool,
     /// Questions a second over all its upstreams at the limits in force; `None` where uncapped.
     pub rate: Option<f64>,
     /// Digest of endpoint and credentials' id: part of the cache key.

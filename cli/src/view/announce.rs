@@ -264,6 +264,7 @@ mod tests {
             endpoint: Some(format!("https://{name}/")),
             unavailable: None,
             credits: None,
+            licensed: false,
             rate,
             digest: 0,
         }

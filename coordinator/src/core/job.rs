@@ -5,11 +5,11 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::{Answer, End, Verdict};
+use kudzu_shared::outcome::{Answer, End, Part, Question, Verdict};
 use kudzu_shared::source::Class;
-use rustc_hash::FxHashMap;
 
 use super::ahead;
+use super::parts::Parts;
 use super::planted::{Bugs, Planted};
 use super::queue::{Batch, Limits, Queue};
 pub use super::report::Counts;
@@ -25,8 +25,8 @@ pub enum Event {
     Result {
         /// The lookup, as it was sent.
         lookup: Ticket,
-        /// Whether further parts of the same answer follow.
-        more: bool,
+        /// Which part of the answer it is.
+        part: Part,
         /// What it brought.
         answer: Answer,
     },
@@ -43,6 +43,15 @@ pub enum Action {
     Ask(Batch),
     /// The tree is whole: take the result.
     Done,
+}
+
+/// What was taken of a result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The questions that it answers.
+    pub questions: Vec<Question>,
+    /// Pairs that came with it.
+    pub pairs: usize,
 }
 
 /// Settings of the state machine; times in milliseconds.
@@ -88,7 +97,7 @@ pub struct Job {
     pub(super) queues: [Queue; 3],
     retries: BinaryHeap<Reverse<(u64, LookupId)>>,
     sent: VecDeque<(u64, Vec<Ticket>)>,
-    parts: FxHashMap<LookupId, Answer>,
+    parts: Parts,
     pub(super) by_source: Vec<[u64; 3]>,
     pub(super) questions: u64,
     /// Results for lookups that had ended.
@@ -120,7 +129,7 @@ impl Job {
             started: now,
             retries: BinaryHeap::new(),
             sent: VecDeque::new(),
-            parts: FxHashMap::default(),
+            parts: Parts::default(),
             questions: 0,
             duplicates: 0,
             first_tree: None,
@@ -131,18 +140,20 @@ impl Job {
         job
     }
 
-    /// Takes an event in; appends what is to be done.
-    pub fn on_event(&mut self, now: u64, event: Event, out: &mut Vec<Action>) {
+    /// Takes an event in; appends what is to be done. Says what was taken of a result: the
+    /// whole answer, once its last part has come, and nothing of a late or repeated one.
+    pub fn on_event(&mut self, now: u64, event: Event, out: &mut Vec<Action>) -> Option<Taken> {
         if self.done {
             self.duplicates += u64::from(matches!(event, Event::Result { .. }));
-            return;
+            return None;
         }
         // Whatever event tells that it is late.
         if self.deadline.is_some_and(|d| now >= d) {
             self.stop(Verdict::Deadline);
         }
+        let mut taken = None;
         match event {
-            Event::Result { lookup, more, answer } => self.on_result(now, lookup, more, answer),
+            Event::Result { lookup, part, answer } => taken = self.on_result(now, lookup, part, answer),
             Event::Tick => self.on_tick(now),
             Event::Cancel => {
                 if self.settings.bugs.has(Planted::AskAfterCancel) {
@@ -152,6 +163,7 @@ impl Job {
             }
         }
         self.proceed(now, out);
+        taken
     }
 
     /// When the next [`Event::Tick`] is wanted.
@@ -207,28 +219,21 @@ impl Job {
         })
     }
 
-    fn on_result(&mut self, now: u64, ticket: Ticket, more: bool, answer: Answer) {
+    fn on_result(&mut self, now: u64, ticket: Ticket, part: Part, answer: Answer) -> Option<Taken> {
         if !self.is_open(ticket) {
             self.duplicates += 1;
-            return;
+            return None;
         }
         let id = ticket::lookup(ticket);
-        if more {
-            merge(self.parts.entry(id).or_default(), answer);
-            return;
-        }
-        let answer = match self.parts.remove(&id) {
-            Some(mut whole) => {
-                merge(&mut whole, answer);
-                whole
-            }
-            None => answer,
-        };
+        let mix = self.settings.bugs.has(Planted::MixParts);
+        let part = if mix { Part { sending: 0, ..part } } else { part };
+        let mut answer = self.parts.add(id, part, answer)?;
         let wanted = self.wanted(id);
         if self.store.lookups[id].is(state::IN_FLIGHT) {
             self.came_back(id, wanted);
         }
         self.note_verdicts(id, wanted, &answer);
+        let taken = Taken { questions: std::mem::take(&mut answer.questions), pairs: answer.pairs.len() };
         let drop = self.settings.bugs.has(Planted::DropResult) && id % 5 == 3;
         let answer = if drop { Answer::default() } else { answer };
         let found = !answer.pairs.is_empty();
@@ -237,7 +242,7 @@ impl Job {
             self.first_tree = Some(now.saturating_sub(self.started));
         }
         if self.ask_again(now, id) {
-            return;
+            return Some(taken);
         }
         self.end(id);
         if self.settings.ahead && self.tree.stopped.is_none() {
@@ -245,6 +250,7 @@ impl Job {
             ahead::expand(&self.rules, &mut self.store, &self.tree, id, &mut asks);
             self.enqueue(&asks, false);
         }
+        Some(taken)
     }
 
     fn note_verdicts(&mut self, id: LookupId, wanted: u32, answer: &Answer) {
@@ -411,11 +417,4 @@ impl Job {
             out.extend(queue.flush().map(Action::Ask));
         }
     }
-}
-
-fn merge(whole: &mut Answer, part: Answer) {
-    whole.questions.extend(part.questions);
-    whole.pairs.extend(part.pairs);
-    whole.facts.extend(part.facts);
-    whole.totals.extend(part.totals);
 }

@@ -6,6 +6,7 @@ mod ahead;
 pub mod chunk;
 pub mod intern;
 pub mod job;
+mod parts;
 pub mod planted;
 pub mod queue;
 mod report;

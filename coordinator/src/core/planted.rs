@@ -32,6 +32,8 @@ pub enum Planted {
     AskExcluded,
     /// A task that brought nothing stays lost.
     ForgetLost,
+    /// Parts of two sendings are put together.
+    MixParts,
 }
 
 /// The bug that is planted, if any.

@@ -7,6 +7,7 @@ use futures::stream::FuturesUnordered;
 use kudzu_shared::broker;
 use kudzu_shared::cache::{KeyPrefix, Partition, entry};
 use kudzu_shared::job::JobId;
+use kudzu_shared::outcome::Part;
 use kudzu_shared::rtype;
 use kudzu_shared::source::Class;
 use kudzu_shared::wire::{Ask, LookupResult, Results, Task, TaskLookup};
@@ -53,7 +54,8 @@ impl Template {
             .iter()
             .zip(&rules.asks)
             .map(|(ask, rule)| {
-                let partition = Partition::of(&spec.tenant, spec.policy.tlp, rule.source.marking, false);
+                let partition =
+                    Partition::of(&spec.tenant, spec.policy.tlp, rule.source.marking, rule.source.licensed);
                 KeyPrefix::new(&partition, rule.source.digest, ask)
             })
             .collect();
@@ -153,7 +155,7 @@ async fn cached(
             key: lookup.key,
             observed_ms: stored.observed_ms,
             cached: true,
-            more: false,
+            part: Part::WHOLE,
             answer: stored.answer,
         };
         let results = Results {

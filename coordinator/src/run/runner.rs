@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Outgoing, Template};
 use super::{Inner, archive};
-use crate::core::job::{Action, Event, Job};
+use crate::core::job::{Action, Event, Job, Taken};
 use crate::model::{EvidenceQuestion, EvidenceRow, Figures, JobResult, Progress, State};
 use crate::rank;
 use crate::tree::Tree;
@@ -176,18 +176,18 @@ impl Running {
 
     fn accept(&mut self, results: Results) {
         let now = self.now();
-        for result in results.results {
-            for q in &result.answer.questions {
-                self.serial_us += u64::from(q.rtt_us);
-            }
-            self.figures.cached += if result.cached { result.answer.questions.len() as u64 } else { 0 };
+        for mut result in results.results {
+            let answer = std::mem::take(&mut result.answer);
+            let event = Event::Result { lookup: result.seq, part: result.part, answer };
+            // Late and repeated results are no evidence, and nobody waited for them.
+            let Some(taken) = self.job.on_event(now, event, &mut self.actions) else { continue };
+            self.serial_us += taken.questions.iter().map(|q| u64::from(q.rtt_us)).sum::<u64>();
+            self.figures.cached += if result.cached { taken.questions.len() as u64 } else { 0 };
             if self.keep_rows {
                 let ask = &results.asks[usize::from(result.ask)];
                 let round = self.job.round(result.seq);
-                self.rows.push(row(&result, ask, &results.upstreams, &results.worker, round));
+                self.rows.push(row(&result, &taken, ask, &results.upstreams, &results.worker, round));
             }
-            let LookupResult { seq, more, answer, .. } = result;
-            self.job.on_event(now, Event::Result { lookup: seq, more, answer }, &mut self.actions);
         }
         self.carry_out();
     }
@@ -195,6 +195,7 @@ impl Running {
 
 fn row(
     r: &LookupResult,
+    taken: &Taken,
     ask: &kudzu_shared::wire::Ask,
     upstreams: &[String],
     worker: &str,
@@ -215,8 +216,8 @@ fn row(
         observed_at: rfc3339(r.observed_ms.div_euclid(1000)),
         cached: r.cached,
         worker: worker.into(),
-        questions: r.answer.questions.iter().map(question).collect(),
-        pairs: r.answer.pairs.len(),
+        questions: taken.questions.iter().map(question).collect(),
+        pairs: taken.pairs,
     }
 }
 

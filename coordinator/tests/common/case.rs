@@ -101,6 +101,7 @@ fn source(name: &str, class: Class, takes: &[Kind], returns: &[Relation], types:
         endpoint: None,
         unavailable: None,
         credits: None,
+        licensed: false,
         rate: None,
         digest: 7,
     }

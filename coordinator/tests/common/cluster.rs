@@ -14,7 +14,7 @@ use kudzu_shared::archive::Store;
 use kudzu_shared::broker::{self, Broker as _, Delivery};
 use kudzu_shared::cache::{self, Cache as _, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::config;
-use kudzu_shared::outcome::Answer;
+use kudzu_shared::outcome::{Answer, Part};
 use kudzu_shared::rtype;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::task::{self, Shutdown};
@@ -208,7 +208,8 @@ impl Worker {
         let times = if rng.percent(self.faults.twice) { 2 } else { 1 };
         for _ in 0..times {
             let parts = if rng.percent(self.faults.parts) { 2 } else { 1 };
-            self.reply(task, lookup, &answer, parts).await;
+            let sending = rng.next();
+            self.reply(task, lookup, &answer, Part { sending, index: 0, of: parts }).await;
             sleep(Duration::from_millis(rng.within(0, self.faults.delay))).await;
         }
     }
@@ -216,7 +217,7 @@ impl Worker {
     async fn keep(&self, task: &Task, lookup: &TaskLookup, answer: &Answer) {
         let ask = &task.asks[usize::from(lookup.ask)];
         let source = self.catalogue.iter().find(|s| s.name == ask.source).expect("a known source");
-        let partition = Partition::of(&task.tenant, task.tlp, source.marking, false);
+        let partition = Partition::of(&task.tenant, task.tlp, source.marking, source.licensed);
         let key = KeyPrefix::new(&partition, source.digest, ask).key(lookup.key.as_ref());
         let stored = StoredAnswer { observed_ms: 0, upstreams: vec!["sim".into()], answer: answer.clone() };
         if let (Some(body), Some(ttl)) = (entry::encode(&stored), ttl::of_answer(answer, None)) {
@@ -224,11 +225,10 @@ impl Worker {
         }
     }
 
-    async fn reply(&self, task: &Task, lookup: &TaskLookup, answer: &Answer, parts: usize) {
+    async fn reply(&self, task: &Task, lookup: &TaskLookup, answer: &Answer, first: Part) {
         let mut rest = answer.clone();
-        for n in 1..=parts {
-            let more = n < parts;
-            let part = if more {
+        for index in 0..first.of {
+            let says = if index + 1 < first.of {
                 let half = rest.pairs.split_off(rest.pairs.len() / 2);
                 Answer { pairs: std::mem::replace(&mut rest.pairs, half), ..Answer::default() }
             } else {
@@ -240,8 +240,8 @@ impl Worker {
                 key: lookup.key.clone(),
                 observed_ms: 0,
                 cached: false,
-                more,
-                answer: part,
+                part: Part { index, ..first },
+                answer: says,
             };
             let results = Results {
                 job: task.job,

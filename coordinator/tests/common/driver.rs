@@ -3,10 +3,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use kudzu_coordinator::core::job::{Action, Event, Job, Settings};
+use kudzu_coordinator::core::job::{Action, Event, Job, Settings, Taken};
 use kudzu_coordinator::core::queue::Limits;
 use kudzu_coordinator::tree::Tree;
-use kudzu_shared::outcome::Answer;
+use kudzu_shared::outcome::{Answer, Part};
 
 use super::case::{Case, Memo};
 use super::checks::{Checks, Told};
@@ -87,8 +87,9 @@ pub struct Ran {
 struct Delivery {
     id: u32,
     told: Told,
-    more: bool,
-    part: Answer,
+    part: Part,
+    /// What this part says.
+    says: Answer,
     /// What the whole answer says, for the checks.
     whole: Answer,
 }
@@ -173,16 +174,14 @@ impl Sim<'_> {
     fn deliver(&mut self, job: &mut Job, checks: &mut Checks<'_>) -> Result<(), String> {
         let Some(Reverse((_, _, at))) = self.due.pop() else { return Ok(()) };
         let d = &self.deliveries[at];
-        let (told, more, whole) = (d.told.clone(), d.more, d.whole.clone());
-        let event = Event::Result { lookup: d.id, more, answer: d.part.clone() };
-        let before = job.duplicates;
-        let over = self.order.deadline.is_some_and(|d| self.now >= d);
-        let result = self.event_then(event, job, checks, |sim, job, checks| {
-            if !more && !over && job.duplicates == before {
-                checks.accepts(sim.now, &told, &whole)
-            } else {
-                Ok(())
+        let (told, whole) = (d.told.clone(), d.whole.clone());
+        let event = Event::Result { lookup: d.id, part: d.part, answer: d.says.clone() };
+        let result = self.event_then(event, job, checks, |sim, taken, checks| {
+            let Some(taken) = taken else { return Ok(()) };
+            if taken.questions != whole.questions || taken.pairs != whole.pairs.len() {
+                return Err(format!("{taken:?} is not the answer, whole (I2)"));
             }
+            checks.accepts(sim.now, &told, &whole)
         });
         result.map_err(|e| format!("at {} ms, after a result of {told:?}: {e}", self.now))
     }
@@ -196,12 +195,12 @@ impl Sim<'_> {
         event: Event,
         job: &mut Job,
         checks: &mut Checks<'_>,
-        check: impl Fn(&Self, &Job, &mut Checks<'_>) -> Result<(), String>,
+        check: impl Fn(&Self, Option<Taken>, &mut Checks<'_>) -> Result<(), String>,
     ) -> Result<(), String> {
         // Nothing is asked at or after the deadline, whatever event tells the time.
         checks.stopped |= self.order.deadline.is_some_and(|d| self.now >= d) && !checks.done;
-        job.on_event(self.now, event, &mut self.actions);
-        check(self, job, checks)?;
+        let taken = job.on_event(self.now, event, &mut self.actions);
+        check(self, taken, checks)?;
         self.carry_out(job, checks)?;
         checks.step(self.now, job)
     }
@@ -237,19 +236,15 @@ impl Sim<'_> {
         let answer = self.case.remembered(self.memo, told.ask, &told.key, questions, told.round);
         let times = if self.rng.percent(self.order.twice) { 2 } else { 1 };
         for _ in 0..times {
-            let mut at = self.now + self.rng.within(0, self.order.delay);
             let mut whole = answer.clone();
             self.rng.shuffle(&mut whole.pairs); // Servers rotate their records.
-            let mut parts = self.split(whole);
-            let last = parts.pop();
-            let count = parts.len();
-            for (n, part) in parts.into_iter().chain(last).enumerate() {
-                let tie = self.rng.next() >> 8;
+            let parts = self.split(whole);
+            let (sending, of) = (self.rng.next(), parts.len() as u16);
+            for (index, says) in (0..).zip(parts) {
+                let (at, tie) = (self.now + self.rng.within(0, self.order.delay), self.rng.next() >> 8);
                 self.due.push(Reverse((at, tie, self.deliveries.len())));
-                let (told, whole) = (told.clone(), answer.clone());
-                self.deliveries.push(Delivery { id, told, more: n < count, part, whole });
-                // One sender's parts keep their order.
-                at += 1 + self.rng.within(0, self.order.delay);
+                let (told, whole, part) = (told.clone(), answer.clone(), Part { sending, index, of });
+                self.deliveries.push(Delivery { id, told, part, says, whole });
             }
         }
     }
@@ -275,7 +270,7 @@ impl Sim<'_> {
             let Some(Reverse((at, _, delivery))) = self.due.pop() else { break };
             self.now = at.max(self.now);
             let d = &self.deliveries[delivery];
-            let event = Event::Result { lookup: d.id, more: d.more, answer: d.part.clone() };
+            let event = Event::Result { lookup: d.id, part: d.part, answer: d.says.clone() };
             let before = job.duplicates;
             job.on_event(self.now, event, &mut self.actions);
             if job.duplicates != before + 1 {

@@ -54,6 +54,8 @@ pub struct Dns {
     pub timeout_ms: u64,
     /// How often a question is sent.
     pub attempts: u32,
+    /// Lookups that one job may ask of each DNS source; `None` for no limit.
+    pub credits: Option<u64>,
     /// Zone that tells an IPv4 address's origin AS and prefix.
     pub origin_zone: String,
     /// The same for IPv6.
@@ -91,6 +93,7 @@ impl Default for Dns {
             in_flight: 200,
             timeout_ms: 2000,
             attempts: 3,
+            credits: None,
             origin_zone: "origin.asn.cymru.com".into(),
             origin6_zone: "origin6.asn.cymru.com".into(),
             as_zone: "asn.cymru.com".into(),
@@ -112,6 +115,8 @@ pub struct Rdap {
     pub in_flight: u32,
     /// How long one answer is waited for.
     pub timeout_ms: u64,
+    /// Lookups that one job may ask of each RDAP source; `None` for no limit.
+    pub credits: Option<u64>,
     /// Whether servers at private addresses may be asked.
     pub allow_private: bool,
 }
@@ -124,6 +129,7 @@ impl Default for Rdap {
             rate: 5.0,
             in_flight: 4,
             timeout_ms: 10_000,
+            credits: None,
             allow_private: false,
         }
     }
@@ -147,6 +153,11 @@ pub struct Pdns {
     pub timeout_ms: u64,
     /// Rows read at most from one answer.
     pub rows: u32,
+    /// Lookups that one job may ask of each passive DNS source; `None` for no limit.
+    pub credits: Option<u64>,
+    /// Whether answers are licensed to the tenant, and cached for it alone; `None` where a
+    /// user and password make them so.
+    pub licensed: Option<bool>,
     /// Whether a server at a private address may be asked.
     pub allow_private: bool,
 }
@@ -161,6 +172,8 @@ impl Default for Pdns {
             in_flight: 4,
             timeout_ms: 15_000,
             rows: 2000,
+            credits: None,
+            licensed: None,
             allow_private: false,
         }
     }
@@ -178,6 +191,8 @@ pub struct Certs {
     pub in_flight: u32,
     /// How long one answer is waited for.
     pub timeout_ms: u64,
+    /// Lookups that one job may ask of each certificate source; `None` for no limit.
+    pub credits: Option<u64>,
     /// Whether a server at a private address may be asked.
     pub allow_private: bool,
 }
@@ -189,6 +204,7 @@ impl Default for Certs {
             rate: 1.0,
             in_flight: 2,
             timeout_ms: 30_000,
+            credits: None,
             allow_private: false,
         }
     }
@@ -241,23 +257,13 @@ pub struct Worker {
     pub lookups: u32,
     /// HTTP lookups in flight.
     pub http_lookups: u32,
-    /// Whether a redelivered task is executed in a child process.
-    pub child: bool,
     /// Octets of the cache in memory.
     pub cache_bytes: u64,
-    /// How long open lookups are waited for after a stop.
-    pub drain_ms: u64,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self {
-            lookups: 4096,
-            http_lookups: 64,
-            child: true,
-            cache_bytes: 256 * 1024 * 1024,
-            drain_ms: 10_000,
-        }
+        Self { lookups: 4096, http_lookups: 64, cache_bytes: 256 * 1024 * 1024 }
     }
 }
 
@@ -333,6 +339,13 @@ pub struct DeclaredSource {
     /// How long one answer is waited for.
     #[serde(default = "fifteen_seconds")]
     pub timeout_ms: u64,
+    /// Lookups that one job may ask of it; `None` for no limit.
+    #[serde(default)]
+    pub credits: Option<u64>,
+    /// Whether answers are licensed to the tenant, and cached for it alone; `None` where a
+    /// credential makes them so.
+    #[serde(default)]
+    pub licensed: Option<bool>,
     /// Whether a server at a private address may be asked.
     #[serde(default)]
     pub allow_private: bool,

@@ -9,7 +9,7 @@ use super::records::Obs;
 use super::task::{Ask, count};
 use crate::job::JobId;
 use crate::observable::Observable;
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Part};
 
 const KIND: u8 = 2;
 
@@ -43,8 +43,8 @@ pub struct LookupResult {
     pub observed_ms: i64,
     /// Whether it comes from the cache.
     pub cached: bool,
-    /// Whether further parts of the same answer follow.
-    pub more: bool,
+    /// Which part of the answer this is.
+    pub part: Part,
     /// The answer.
     pub answer: Answer,
 }
@@ -66,7 +66,9 @@ struct ResultHead<'a> {
     key: Obs<'a>,
     observed_ms: i64,
     cached: bool,
-    more: bool,
+    sending: u64,
+    part: u16,
+    parts: u16,
     counts: Counts,
 }
 
@@ -130,7 +132,9 @@ impl LookupResult {
             key: Obs::of(&self.key),
             observed_ms: self.observed_ms,
             cached: self.cached,
-            more: self.more,
+            sending: self.part.sending,
+            part: self.part.index,
+            parts: self.part.of,
             counts: Counts::of(&self.answer)?,
         })
     }
@@ -147,13 +151,17 @@ impl LookupResult {
 
     fn read(r: &mut Reader<'_>, upstreams: usize) -> Result<Self, Error> {
         let h: ResultHead<'_> = r.head()?;
+        let part = Part { sending: h.sending, index: h.part, of: h.parts };
+        if part.index >= part.of {
+            return Err(Error::Damaged("part"));
+        }
         Ok(Self {
             seq: h.seq,
             ask: h.ask,
             key: h.key.read()?,
             observed_ms: h.observed_ms,
             cached: h.cached,
-            more: h.more,
+            part,
             answer: h.counts.read(r, upstreams)?,
         })
     }

@@ -3,7 +3,7 @@
 use super::codec::{self, Error};
 use super::records::Record;
 use super::results::{LookupResult, Results};
-use crate::outcome::Answer;
+use crate::outcome::{Answer, Part};
 
 /// What a sender puts into one message at most, header included.
 pub const PART: usize = 128 * 1024;
@@ -13,11 +13,11 @@ const COUNT: usize = 4;
 
 impl Results {
     /// The same as results of at most [`PART`] octets each. An answer that does not fit
-    /// comes in parts, in order, all but its last marked `more`.
+    /// comes in parts of this sending.
     ///
     /// # Errors
     /// When one record alone does not fit: sources bound the text they take.
-    pub fn split(mut self) -> Result<Vec<Results>, Error> {
+    pub fn split(mut self, sending: u64) -> Result<Vec<Results>, Error> {
         let results = std::mem::take(&mut self.results);
         let used = self.head_size()? + COUNT;
         let room = PART.checked_sub(used).ok_or(Error::TooLarge(used))?;
@@ -25,7 +25,7 @@ impl Results {
         for result in results {
             let size = result.size()?;
             if size > room {
-                parts.pieces(result)?;
+                parts.pieces(result, sending)?;
             } else {
                 parts.reserve(size);
                 parts.push(result, size);
@@ -62,10 +62,12 @@ impl Parts {
         self.size = 0;
     }
 
-    fn pieces(&mut self, mut whole: LookupResult) -> Result<(), Error> {
+    fn pieces(&mut self, mut whole: LookupResult, sending: u64) -> Result<(), Error> {
         self.flush();
+        let first = self.done.len();
         let Answer { questions, pairs, facts, totals } = std::mem::take(&mut whole.answer);
-        let last = std::mem::replace(&mut whole.more, true);
+        // The numbers are known when all parts are made; these take the most room.
+        whole.part = Part { sending, index: u16::MAX - 1, of: u16::MAX };
         // Its four counts grow with its records.
         let base = whole.size()? + 4 * COUNT;
         let mut piece = Piece { parts: self, result: whole, base, size: base };
@@ -81,9 +83,19 @@ impl Parts {
         for total in totals {
             piece.add(total, |a| &mut a.totals)?;
         }
-        piece.result.more = last;
         let Piece { parts, result, size, .. } = piece;
         parts.push(result, size);
+        parts.number(first)
+    }
+
+    /// Numbers the parts of one answer: one in each message from `first` on, and the open one.
+    fn number(&mut self, first: usize) -> Result<(), Error> {
+        let n = self.done.len() - first + 1;
+        let of = u16::try_from(n).map_err(|_| Error::TooLarge(n * self.room))?;
+        let parts = self.done[first..].iter_mut().chain([&mut self.open]).flatten();
+        for (index, result) in (0..).zip(parts) {
+            result.part = Part { index, of, ..result.part };
+        }
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use kudzu_shared::fact::{Fact, FactName, FactValue};
 use kudzu_shared::job::JobId;
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
-use kudzu_shared::outcome::{Answer, Question, Total, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::wire::{Ask, LookupResult, Results, StoredAnswer, Task, TaskLookup};
 use proptest::collection::vec;
@@ -113,7 +113,7 @@ pub fn results() -> Results {
         key: name("b.example"),
         observed_ms,
         cached: seq == 7,
-        more: seq == 8,
+        part: if seq == 8 { Part { sending: 0x0102_0304_0506_0708, index: 1, of: 3 } } else { Part::WHOLE },
         answer,
     };
     let results = vec![result(7, answer.clone()), result(8, answer), result(9, Answer::default())];
@@ -177,15 +177,20 @@ pub fn any_answer() -> impl Strategy<Value = Answer> {
 }
 
 pub fn any_results() -> impl Strategy<Value = Results> {
-    let flags = (any::<u32>(), 0u8..2, any::<i64>(), any::<bool>(), any::<bool>());
+    let part = (any::<u64>(), any::<u16>(), 1u16..).prop_map(|(sending, index, of)| Part {
+        sending,
+        index: index % of,
+        of,
+    });
+    let flags = (any::<u32>(), 0u8..2, any::<i64>(), any::<bool>(), part);
     let result = (flags, observable(), any_answer()).prop_map(
-        |((seq, ask, observed_ms, cached, more), key, answer)| LookupResult {
+        |((seq, ask, observed_ms, cached, part), key, answer)| LookupResult {
             seq,
             ask,
             key,
             observed_ms,
             cached,
-            more,
+            part,
             answer,
         },
     );

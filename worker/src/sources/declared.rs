@@ -55,7 +55,8 @@ impl Declared {
             types: Vec::new(),
             endpoint: shown,
             unavailable,
-            credits: None,
+            credits: settings.credits,
+            licensed: settings.licensed.unwrap_or(settings.api_key.is_some()),
             rate: settings.rate.is_finite().then_some(settings.rate),
             digest: digest([settings.url.as_str(), settings.value.as_str(), settings.relation.as_str()]),
         };

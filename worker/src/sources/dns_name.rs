@@ -78,7 +78,8 @@ pub(super) fn info(
         types: Vec::new(),
         endpoint: Some(endpoint),
         unavailable: None,
-        credits: None,
+        credits: dns.credits,
+        licensed: false,
         rate: dns.rate.map(|r| r * u32::try_from(count).map_or(1.0, f64::from)),
         digest: digest(servers.iter().map(String::as_str)),
     }

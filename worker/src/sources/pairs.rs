@@ -161,6 +161,7 @@ impl Loader {
             endpoint: Some(path.display().to_string()),
             unavailable: None,
             credits: None,
+            licensed: false,
             rate: None,
             digest: self.digest,
         };

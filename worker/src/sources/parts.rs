@@ -30,6 +30,7 @@ impl Parts {
             endpoint: None,
             unavailable: None,
             credits: None,
+            licensed: false,
             rate: None,
             digest: digest([psl::psl_version()]),
         };

@@ -13,6 +13,7 @@ mod upstreams;
 mod web;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -168,6 +169,7 @@ impl Worker {
             upstreams: Arc::clone(&upstreams),
             linger: config.linger,
             stats: Arc::clone(&stats),
+            sendings: AtomicU64::new(rand::random()),
         };
         let context = Arc::new(Context {
             cache: Arc::clone(&cache),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -38,6 +39,8 @@ pub(super) struct Reporter {
     pub(super) upstreams: Arc<Upstreams>,
     pub(super) linger: Duration,
     pub(super) stats: Arc<Stats>,
+    /// Numbers what is sent, from a random start: no other worker uses the same.
+    pub(super) sendings: AtomicU64,
 }
 
 type Address = (String, JobId, u32);
@@ -119,16 +122,16 @@ impl Reporter {
         }
     }
 
-    /// Publishes a group; its parts one after the other, since an answer's parts have an
-    /// order.
+    /// Publishes a group, its parts one after the other.
     fn send(&self, (reply_to, job, epoch): Address, group: Group) -> BoxFuture<'static, Sent> {
         let Group { asks, upstreams, results, tasks, due: _ } = group;
         let upstreams = upstreams.into_iter().map(|id| self.upstreams.name(id)).collect();
         let whole = Results { job, epoch, worker: self.worker.clone(), asks, upstreams, results };
         let (broker, stats) = (Arc::clone(&self.broker), Arc::clone(&self.stats));
+        let sending = self.sendings.fetch_add(1, Relaxed);
         Box::pin(async move {
             let n = whole.results.len();
-            let messages = match encode(whole) {
+            let messages = match encode(whole, sending) {
                 Ok(messages) => messages,
                 Err(error) => {
                     tracing::error!(%error, results = n, "results cannot be encoded; their task comes again");
@@ -196,8 +199,8 @@ fn index(asks: &mut Vec<Ask>, ask: &Ask) -> u8 {
 /// Messages of a size that brokers like. Where a record is too large to be sent at all, the
 /// answers are replaced by the verdict `limit`: a result that cannot be sent would be asked
 /// for again without end.
-fn encode(whole: Results) -> Result<Vec<bytes::Bytes>, wire::Error> {
-    let messages = |r: Results| r.split()?.iter().map(Results::encode).collect::<Result<Vec<_>, _>>();
+fn encode(whole: Results, sending: u64) -> Result<Vec<bytes::Bytes>, wire::Error> {
+    let messages = |r: Results| r.split(sending)?.iter().map(Results::encode).collect::<Result<Vec<_>, _>>();
     let mut bare = Results { results: Vec::new(), ..whole.clone() };
     let limit = |q: &Question| Question { verdict: Verdict::Limit, ..*q };
     let outline = |r: &LookupResult| LookupResult {

@@ -7,7 +7,7 @@ use kudzu_shared::broker::Delivery;
 use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::{Answer, Question, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::source::Class;
 use kudzu_shared::wire::{Ask, LookupResult, StoredAnswer, Task, TaskLookup};
 use tokio::time::Instant;
@@ -118,7 +118,7 @@ impl Run {
         if task.tlp > info.max_tlp || task.pap > info.contact.strictest_pap() {
             return Err(Verdict::Policy);
         }
-        let partition = Partition::of(&task.tenant, task.tlp, info.marking, false);
+        let partition = Partition::of(&task.tenant, task.tlp, info.marking, info.licensed);
         Ok((Arc::clone(source), KeyPrefix::new(&partition, info.digest, ask)))
     }
 
@@ -134,7 +134,7 @@ impl Run {
         }
         let answer = Answer { questions, ..Answer::default() };
         let observed_ms = self.context.clock.now_ms();
-        LookupResult { seq, ask, key, observed_ms, cached: false, more: false, answer }
+        LookupResult { seq, ask, key, observed_ms, cached: false, part: Part::WHOLE, answer }
     }
 
     /// The same for a lookup in hand.
@@ -159,7 +159,7 @@ impl Run {
         add(&self.context.stats.cached, 1);
         self.mark(&mut answer);
         let (seq, ask, key) = (lookup.seq, lookup.ask, lookup.key.clone());
-        Some(LookupResult { seq, ask, key, observed_ms, cached: true, more: false, answer })
+        Some(LookupResult { seq, ask, key, observed_ms, cached: true, part: Part::WHOLE, answer })
     }
 
     /// A lookup as its source sees it.
@@ -183,7 +183,7 @@ impl Run {
         }
         self.mark(&mut answer);
         let (seq, ask, key) = (lookup.seq, lookup.ask, lookup.key);
-        LookupResult { seq, ask, key, observed_ms, cached: false, more: false, answer }
+        LookupResult { seq, ask, key, observed_ms, cached: false, part: Part::WHOLE, answer }
     }
 
     fn store(&self, key: Key, observed_ms: i64, mut answer: Answer, told: Option<Duration>) -> Answer {

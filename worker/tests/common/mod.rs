@@ -17,7 +17,10 @@ use kudzu_shared::source::Class;
 use kudzu_shared::task::{Shutdown, Task, spawn};
 use kudzu_shared::time::{Clock as _, SystemClock};
 use kudzu_shared::wire::{self, Ask, LookupResult, Results, TaskLookup};
-use kudzu_shared::{cache, limits, outcome::Verdict};
+use kudzu_shared::{
+    cache, limits,
+    outcome::{Part, Verdict},
+};
 use kudzu_simnet::{Faults, ListenConfig, Server, World, WorldSpec};
 use kudzu_worker::{Registry, Stats, Worker, WorkerConfig, queue, registry};
 
@@ -100,7 +103,7 @@ impl Rig {
     /// The next results, parts put together; each lookup once.
     pub async fn results(&mut self, n: usize) -> HashMap<u32, LookupResult> {
         let mut all: HashMap<u32, LookupResult> = HashMap::new();
-        while all.values().filter(|r| !r.more).count() < n {
+        while all.values().filter(|r| r.part.index + 1 == r.part.of).count() < n {
             let delivery =
                 tokio::time::timeout(PATIENCE, self.replies.next()).await.expect("in time").unwrap();
             let results = Results::decode(&delivery.body).unwrap();
@@ -110,8 +113,9 @@ impl Rig {
                 match all.get_mut(&result.seq) {
                     None => drop(all.insert(result.seq, result)),
                     Some(open) => {
-                        assert!(open.more, "answered twice");
-                        open.more = result.more;
+                        let next = Part { index: open.part.index + 1, ..open.part };
+                        assert_eq!(result.part, next, "answered twice, or out of order");
+                        open.part = result.part;
                         open.answer.pairs.extend(result.answer.pairs);
                         open.answer.totals.extend(result.answer.totals);
                     }

@@ -34,6 +34,7 @@ pub(super) struct Service {
     limit: Limit,
     timeout: Duration,
     rate: f64,
+    credits: Option<u64>,
     allow_private: bool,
     endpoint: Option<String>,
 }
@@ -45,6 +46,7 @@ impl Service {
             limit: settings.limit(),
             timeout: settings.timeout(),
             rate: settings.rate,
+            credits: settings.credits,
             allow_private: settings.allow_private,
             endpoint: settings.url.clone(),
         }
@@ -63,7 +65,8 @@ impl Service {
             types: Vec::new(),
             endpoint: self.endpoint.clone(),
             unavailable: self.base.is_none().then(|| "no endpoint: set certs.url".to_owned()),
-            credits: None,
+            credits: self.credits,
+            licensed: false,
             rate: self.rate.is_finite().then_some(self.rate),
             digest: digest([self.endpoint.as_deref().unwrap_or_default()]),
         }
