@@ -82,9 +82,12 @@ pub struct JobSpec {
 }
 
 impl Policy {
-    /// Whether an observable lies under one of the given ones (itself, a parent name, a block).
+    /// Whether an observable lies under one of the given ones (itself, a parent name, a block;
+    /// a URL or mailbox also by its host). Of long lists make a [`crate::packs::Cover`].
     pub fn covers(list: &[Observable], item: &Observable) -> bool {
-        list.iter().any(|entry| within(entry, item))
+        let host = item.host();
+        let by_host = |entry: &Observable| host.as_ref().is_some_and(|h| within(entry, h));
+        list.iter().any(|entry| within(entry, item) || by_host(entry))
     }
 }
 

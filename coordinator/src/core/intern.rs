@@ -1,10 +1,10 @@
 //! The interner: every observable of a job once, known by a `u32`.
 
-use std::hash::{BuildHasher, BuildHasherDefault};
+use std::hash::BuildHasher;
 
+use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 use kudzu_shared::observable::{Kind, ObservableRef};
-use rustc_hash::FxHasher;
 
 use super::chunk::ChunkVec;
 
@@ -20,10 +20,16 @@ pub struct Interner {
     slabs: Vec<Vec<u8>>,
     at: ChunkVec<u32>,
     table: HashTable<ObsId>,
-    hasher: BuildHasherDefault<FxHasher>,
+    /// Keyed by the job: whoever names things must not know which of them collide.
+    hasher: FixedState,
 }
 
 impl Interner {
+    /// An empty one. Its numbers do not depend on the key.
+    pub fn keyed(key: u64) -> Self {
+        Self { hasher: FixedState::with_seed(key), ..Self::default() }
+    }
+
     /// How many observables there are.
     pub fn len(&self) -> u32 {
         self.at.len()

@@ -64,7 +64,8 @@ pub struct Settings {
     /// When the first later round comes; each further one doubles it. It must be longer than
     /// a failure stays in the cache.
     pub retry_ms: u64,
-    /// When a task that brought nothing is sent again.
+    /// When a task that brought nothing is sent again, counted from the last result of its
+    /// class.
     pub redispatch_ms: u64,
     /// Whether lookups are asked before the tree demands them.
     pub ahead: bool,
@@ -85,6 +86,23 @@ impl Default for Settings {
     }
 }
 
+/// Tasks of one class on their way, oldest first.
+#[derive(Debug, Default)]
+struct Sent {
+    tasks: VecDeque<(u64, Vec<Ticket>)>,
+    /// When a result of this class came last.
+    heard: u64,
+}
+
+impl Sent {
+    /// When the oldest task counts as lost: a while after it was sent, and after the last
+    /// sign of life. Where results still come, it waits its turn at a slow upstream.
+    fn lost_at(&self, redispatch_ms: u64) -> Option<u64> {
+        let (at, _) = self.tasks.front()?;
+        Some(self.heard.max(*at).saturating_add(redispatch_ms))
+    }
+}
+
 /// One job.
 #[derive(Debug)]
 pub struct Job {
@@ -96,7 +114,7 @@ pub struct Job {
     deadline: Option<u64>,
     pub(super) queues: [Queue; 3],
     retries: BinaryHeap<Reverse<(u64, LookupId)>>,
-    sent: VecDeque<(u64, Vec<Ticket>)>,
+    sent: [Sent; 3],
     parts: Parts,
     pub(super) by_source: Vec<[u64; 3]>,
     pub(super) questions: u64,
@@ -109,7 +127,7 @@ pub struct Job {
 impl Job {
     /// Starts a job; the first actions follow from its seeds.
     pub fn start(now: u64, rules: Rules, settings: Settings, out: &mut Vec<Action>) -> Self {
-        let mut store = Store::default();
+        let mut store = Store::keyed(rules.spec.salt);
         let mut ask = Vec::new();
         let settings = Settings { rounds: settings.rounds.min(ticket::ROUNDS), ..settings };
         let tree = Builder::new(&rules, &mut store, settings.bugs, &mut ask);
@@ -128,7 +146,7 @@ impl Job {
             settings,
             started: now,
             retries: BinaryHeap::new(),
-            sent: VecDeque::new(),
+            sent: Default::default(),
             parts: Parts::default(),
             questions: 0,
             duplicates: 0,
@@ -173,7 +191,7 @@ impl Job {
         }
         let flush = self.queues.iter().filter_map(Queue::due).min();
         let retry = self.retries.peek().map(|Reverse((at, _))| *at);
-        let resend = self.sent.front().map(|(at, _)| at + self.settings.redispatch_ms);
+        let resend = self.sent.iter().filter_map(|s| s.lost_at(self.settings.redispatch_ms)).min();
         [flush, retry, resend, self.deadline].into_iter().flatten().min()
     }
 
@@ -195,8 +213,7 @@ impl Job {
 
     fn enqueue(&mut self, lookups: &[LookupId], demanded: bool) {
         for id in lookups {
-            let class = self.rules.asks[usize::from(self.store.lookups[*id].ask)].source.class;
-            self.queues[class as usize].push(*id, demanded);
+            self.queues[self.class_of(*id)].push(*id, demanded);
         }
     }
 
@@ -225,14 +242,19 @@ impl Job {
             return None;
         }
         let id = ticket::lookup(ticket);
+        let class = self.class_of(id);
+        self.sent[class].heard = now;
         let mix = self.settings.bugs.has(Planted::MixParts);
         let part = if mix { Part { sending: 0, ..part } } else { part };
         let mut answer = self.parts.add(id, part, answer)?;
         let wanted = self.wanted(id);
         if self.store.lookups[id].is(state::IN_FLIGHT) {
             self.came_back(id, wanted);
+            self.forget_answered(class);
         }
         self.note_verdicts(id, wanted, &answer);
+        // Its worker's clock says that the time is over: the tree is as partial as by ours.
+        let late = answer.questions.iter().any(|q| q.verdict == Verdict::Deadline);
         let taken = Taken { questions: std::mem::take(&mut answer.questions), pairs: answer.pairs.len() };
         let drop = self.settings.bugs.has(Planted::DropResult) && id % 5 == 3;
         let answer = if drop { Answer::default() } else { answer };
@@ -245,6 +267,9 @@ impl Job {
             return Some(taken);
         }
         self.end(id);
+        if late {
+            self.stop(Verdict::Deadline);
+        }
         if self.settings.ahead && self.tree.stopped.is_none() {
             let mut asks = Vec::new();
             ahead::expand(&self.rules, &mut self.store, &self.tree, id, &mut asks);
@@ -308,27 +333,52 @@ impl Job {
             let demanded = self.store.lookups[id].is(state::DEMANDED);
             self.enqueue(&[id], demanded);
         }
-        while self.sent.front().is_some_and(|(at, _)| at + self.settings.redispatch_ms <= now) {
-            let lost = self.sent.pop_front().map(|(_, ids)| ids).unwrap_or_default();
-            for ticket in lost {
-                // Answered meanwhile, it may be in flight again in a later round.
-                let id = ticket::lookup(ticket);
-                let lost = self.is_open(ticket) && self.store.lookups[id].is(state::IN_FLIGHT);
-                if lost && !self.settings.bugs.has(Planted::ForgetLost) {
-                    self.came_back(id, self.wanted(id));
-                    let lookup = &mut self.store.lookups[id];
-                    lookup.state = lookup.state & state::DEMANDED | state::WAITING;
-                    self.enqueue(&[id], true);
-                }
+        for class in 0..self.sent.len() {
+            while self.sent[class].lost_at(self.settings.redispatch_ms).is_some_and(|at| at <= now) {
+                let lost = self.sent[class].tasks.pop_front().map(|(_, tickets)| tickets);
+                self.send_again(lost.unwrap_or_default());
             }
         }
     }
 
+    /// Takes the oldest tasks off the list as far as they are answered.
+    fn forget_answered(&mut self, class: usize) {
+        while let Some((_, tickets)) = self.sent[class].tasks.front_mut() {
+            let open = |t: &Ticket| {
+                let lookup = &self.store.lookups[ticket::lookup(*t)];
+                lookup.is(state::IN_FLIGHT) && lookup.rounds == ticket::round(*t)
+            };
+            while tickets.pop_if(|t| !open(t)).is_some() {}
+            if !tickets.is_empty() {
+                break;
+            }
+            self.sent[class].tasks.pop_front();
+        }
+    }
+
+    fn send_again(&mut self, lost: Vec<Ticket>) {
+        for ticket in lost {
+            // Answered meanwhile, it may be in flight again in a later round.
+            let id = ticket::lookup(ticket);
+            let lost = self.is_open(ticket) && self.store.lookups[id].is(state::IN_FLIGHT);
+            if lost && !self.settings.bugs.has(Planted::ForgetLost) {
+                self.came_back(id, self.wanted(id));
+                let lookup = &mut self.store.lookups[id];
+                lookup.state = lookup.state & state::DEMANDED | state::WAITING;
+                self.enqueue(&[id], true);
+            }
+        }
+    }
+
+    fn class_of(&self, id: LookupId) -> usize {
+        self.rules.asks[usize::from(self.store.lookups[id].ask)].source.class as usize
+    }
+
     /// Gives the window back what a lookup in flight took of it.
     fn came_back(&mut self, id: LookupId, questions: u32) {
-        let ask = usize::from(self.store.lookups[id].ask);
-        self.by_source[ask][2] -= 1;
-        self.queues[self.rules.asks[ask].source.class as usize].answered(questions.count_ones());
+        self.by_source[usize::from(self.store.lookups[id].ask)][2] -= 1;
+        self.store.lookups[id].state &= !state::IN_FLIGHT;
+        self.queues[self.class_of(id)].answered(questions.count_ones());
     }
 
     /// Asks for no more; the tree is closed with what there is.
@@ -359,7 +409,7 @@ impl Job {
         }
         self.queues.iter_mut().for_each(Queue::clear);
         self.retries.clear();
-        self.sent.clear();
+        self.sent = Default::default();
         self.parts.clear();
     }
 
@@ -404,7 +454,8 @@ impl Job {
         // The answer to an earlier task may have come while a lookup was packed again.
         batch.lookups.retain(|(ticket, _)| self.is_open(*ticket));
         if !batch.lookups.is_empty() {
-            self.sent.push_back((now, batch.lookups.iter().map(|(ticket, _)| *ticket).collect()));
+            let tickets = batch.lookups.iter().map(|(ticket, _)| *ticket).collect();
+            self.sent[batch.class as usize].tasks.push_back((now, tickets));
             out.push(Action::Ask(batch));
         }
     }

@@ -173,13 +173,18 @@ pub struct Store {
     times: ChunkVec<(UnixSeconds, UnixSeconds)>,
     /// Facts by subject.
     pub facts: FxHashMap<ObsId, Vec<StoredFact>>,
-    /// True totals by key and relation, with the lookup that brought them.
-    pub totals: FxHashMap<(ObsId, u8), Vec<(LookupId, u64)>>,
+    /// True totals by key: the relation, the lookup that brought it, and the number.
+    pub totals: FxHashMap<ObsId, Vec<(u8, LookupId, u64)>>,
     /// Values that were too long to intern.
     pub oversized: u64,
 }
 
 impl Store {
+    /// An empty one; the key guards it against names made to collide.
+    pub fn keyed(key: u64) -> Self {
+        Self { names: Interner::keyed(key), ..Self::default() }
+    }
+
     /// Interns an observable; `None` where it is too long to be a key.
     pub fn intern(&mut self, item: ObservableRef<'_>) -> Option<ObsId> {
         let Some((id, new)) = self.names.intern(item) else {
@@ -257,7 +262,7 @@ impl Store {
         }
         for total in answer.totals {
             if let Some(key) = self.intern(total.key.as_ref()) {
-                self.totals.entry((key, total.relation as u8)).or_default().push((lookup, total.total));
+                self.totals.entry(key).or_default().push((total.relation as u8, lookup, total.total));
             }
         }
     }
@@ -283,8 +288,8 @@ impl Store {
 
     /// The true total that demanded lookups report for a key's relation.
     pub fn total(&self, key: ObsId, relation: u8, counts: impl Fn(LookupId) -> bool) -> Option<u64> {
-        let reported = self.totals.get(&(key, relation))?;
-        reported.iter().filter(|(lookup, _)| counts(*lookup)).map(|(_, total)| *total).max()
+        let reported = self.totals.get(&key)?.iter();
+        reported.filter(|(r, lookup, _)| *r == relation && counts(*lookup)).map(|(.., total)| *total).max()
     }
 
     /// Octets held.

@@ -16,7 +16,9 @@ const FLOOR: f64 = 0.04;
 /// Passes: the first knows rarity alone, later ones also who else uses an asset.
 const PASSES: usize = 3;
 /// An asset with more users than this ties nobody.
-const CROWD: u64 = 300;
+const CROWD: u64 = super::uses::CROWD as u64;
+/// Beliefs that differ by less are equal: what lies beyond is the order of additions.
+const EQUAL: f64 = 1e-9;
 /// Registered within this many days of each other: waves of one campaign.
 const WAVE_DAYS: f64 = 420.0;
 
@@ -37,8 +39,8 @@ pub struct Beliefs {
     belief: Vec<f64>,
     /// The strongest tie of each group, by domain.
     ties: Vec<[Option<Tie>; GROUPS]>,
-    /// By which tie the most reliable way leads here.
-    via: Vec<Option<Tie>>,
+    /// The most reliable ways to a domain: several where they are equally good.
+    ways: Vec<Vec<Tie>>,
 }
 
 /// In the total order of numbers, so that a heap can hold it.
@@ -67,10 +69,22 @@ impl Ord for Belief {
 
 /// What one pass over the graph works with.
 struct Pass<'a> {
+    graph: &'a Graph,
     suspects: &'a [f64],
     /// By asset, for each of its users; made when it is first needed.
     closeness: Vec<Option<Vec<f64>>>,
     heap: BinaryHeap<(Belief, usize)>,
+    /// The domains on the best ways to each settled one.
+    behind: Vec<Vec<u32>>,
+    /// Marks those behind the one at hand.
+    mark: Vec<u32>,
+}
+
+/// What one domain reaches of another.
+struct Reached {
+    domain: usize,
+    groups: [f64; GROUPS],
+    best: Tie,
 }
 
 impl Beliefs {
@@ -90,9 +104,15 @@ impl Beliefs {
     /// One pass over the graph, strongest ways first.
     fn pass(graph: &Graph, suspects: &[f64]) -> Self {
         let n = graph.domains.len();
-        let mut b = Self { belief: vec![0.0; n], ties: vec![[None; GROUPS]; n], via: vec![None; n] };
-        let closeness = graph.assets.iter().map(|_| None).collect();
-        let mut pass = Pass { suspects, closeness, heap: BinaryHeap::new() };
+        let mut b = Self { belief: vec![0.0; n], ties: vec![[None; GROUPS]; n], ways: vec![Vec::new(); n] };
+        let mut pass = Pass {
+            graph,
+            suspects,
+            closeness: graph.assets.iter().map(|_| None).collect(),
+            heap: BinaryHeap::new(),
+            behind: vec![Vec::new(); n],
+            mark: vec![u32::MAX; n],
+        };
         for (d, domain) in graph.domains.iter().enumerate() {
             if domain.seed {
                 b.belief[d] = 1.0;
@@ -114,40 +134,62 @@ impl Beliefs {
                 break;
             }
             if !std::mem::replace(&mut settled[d], true) {
-                b.spread(graph, &mut pass, d, value);
+                b.spread(&mut pass, d, value);
             }
         }
         b
     }
 
     /// Carries the belief in one domain to those it shares assets with.
-    fn spread(&mut self, graph: &Graph, pass: &mut Pass<'_>, d: usize, value: f64) {
-        let Pass { suspects, closeness, heap } = pass;
-        let mut reached: Vec<(usize, [f64; GROUPS], Tie)> = Vec::new();
+    fn spread(&mut self, pass: &mut Pass<'_>, d: usize, value: f64) {
+        self.mark_behind(pass, d);
+        for Reached { domain, groups, best } in self.reached(pass, d, value) {
+            let together = 1.0 - groups.iter().map(|s| 1.0 - s).product::<f64>();
+            self.settle(domain, best, value * together, &mut pass.heap);
+        }
+    }
+
+    /// Notes the domains on the best ways to one: what is believed because of them is no
+    /// reason for them. Whoever is on such a way is believed more, and so settled before.
+    fn mark_behind(&self, pass: &mut Pass<'_>, d: usize) {
+        let mut behind: Vec<u32> = Vec::new();
+        for from in self.ways[d].iter().filter_map(|t| t.from) {
+            behind.push(index(from));
+            behind.extend_from_slice(&pass.behind[from]);
+        }
+        behind.sort_unstable();
+        behind.dedup();
+        behind.iter().for_each(|b| pass.mark[*b as usize] = index(d));
+        pass.behind[d] = behind;
+    }
+
+    fn reached(&mut self, pass: &mut Pass<'_>, d: usize, value: f64) -> Vec<Reached> {
+        let Pass { graph, suspects, closeness, mark, .. } = pass;
+        let mut reached: Vec<Reached> = Vec::new();
         let mut place = rustc_hash::FxHashMap::<usize, usize>::default();
-        let behind = self.behind(d);
         for at in &graph.domains[d].assets {
             let asset = &graph.assets[*at];
             if asset.total > CROWD {
                 continue;
             }
             let close = closeness[*at].get_or_insert_with(|| closeness_of(asset, suspects));
-            let Some((_, own)) = asset.users.iter().find(|(u, _)| *u == d) else { continue };
+            let Ok(own) = asset.users.binary_search_by_key(&d, |(u, _)| *u) else { continue };
+            let own = &asset.users[own].1;
             for ((c, spans), close) in asset.users.iter().zip(close.iter()) {
-                if *c == d || behind.contains(c) {
+                let most = weight(asset.channel) * close;
+                if *c == d || mark[*c] == index(d) || most < FLOOR {
                     continue;
                 }
-                let together = own.together(spans);
-                let strength = weight(asset.channel) * close * together * wave(graph, d, *c);
+                let strength = most * own.together(spans) * wave(graph, d, *c);
                 if strength < FLOOR {
                     continue;
                 }
                 let tie = Tie { from: Some(d), asset: *at, strength: value * strength };
                 let slot = *place.entry(*c).or_insert_with(|| {
-                    reached.push((*c, [0.0; GROUPS], tie));
+                    reached.push(Reached { domain: *c, groups: [0.0; GROUPS], best: tie });
                     reached.len() - 1
                 });
-                let (_, groups, best) = &mut reached[slot];
+                let Reached { groups, best, .. } = &mut reached[slot];
                 let group = &mut groups[asset.channel.group()];
                 *group = group.max(strength);
                 if tie.strength > best.strength {
@@ -156,29 +198,23 @@ impl Beliefs {
                 self.keep(*c, tie, asset.channel.group());
             }
         }
-        for (c, groups, best) in reached {
-            let together = 1.0 - groups.iter().map(|s| 1.0 - s).product::<f64>();
-            self.settle(c, best, value * together, heap);
-        }
-    }
-
-    /// The domains on the way to one: what is believed because of them is no reason for them.
-    fn behind(&self, d: usize) -> Vec<usize> {
-        let from = |d: usize| self.via[d].and_then(|t| t.from);
-        std::iter::successors(from(d), |d| from(*d)).collect()
+        reached
     }
 
     fn settle(&mut self, c: usize, tie: Tie, value: f64, heap: &mut BinaryHeap<(Belief, usize)>) {
-        if value > self.belief[c] {
+        if value > self.belief[c] + EQUAL {
             self.belief[c] = value;
-            self.via[c] = Some(tie);
+            self.ways[c].clear();
+            self.ways[c].push(tie);
             heap.push((Belief(value), c));
+        } else if value > self.belief[c] - EQUAL && self.belief[c] < 1.0 {
+            self.ways[c].push(tie);
         }
     }
 
     fn keep(&mut self, c: usize, tie: Tie, group: usize) {
         let best = &mut self.ties[c][group];
-        if best.is_none_or(|b| tie.strength > b.strength) {
+        if best.is_none_or(|b| tie.strength > b.strength + EQUAL) {
             *best = Some(tie);
         }
     }
@@ -198,7 +234,7 @@ impl Beliefs {
 
     /// The tie on the most reliable way to a domain.
     pub fn via(&self, d: usize) -> Option<Tie> {
-        self.via[d]
+        self.ways[d].first().copied()
     }
 
     /// Whether the graph holds a group that looks like one hand: many young domains, tied
@@ -211,6 +247,11 @@ impl Beliefs {
         let strong = (0..graph.domains.len()).filter(|d| self.score(*d) >= 0.5 && young(d));
         strong.count() >= ENOUGH
     }
+}
+
+/// A domain's number; a tree has fewer than 2^32 nodes.
+fn index(d: usize) -> u32 {
+    u32::try_from(d).unwrap_or(u32::MAX)
 }
 
 /// How much a kind of tie says at best.
@@ -239,7 +280,8 @@ fn closeness_of(asset: &Asset, suspects: &[f64]) -> Vec<f64> {
         }
         let rare = 1.0 / (1.0 + (crowd / scale(asset.channel)).powi(3));
         let share = if crowd > 0.0 { suspect / crowd } else { 0.0 };
-        rare.max(share)
+        // Rounded, so that the order of the sums does not show.
+        (rare.max(share) * 1e9).round() / 1e9
     };
     asset.users.iter().map(close).collect()
 }

@@ -1,31 +1,18 @@
 //! The tree as the ranking sees it: domains, and what they use, when.
 
+use std::collections::HashMap;
+
+use foldhash::quality::FixedState;
 use kudzu_shared::fact::{FactName, FactValue};
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::time::UnixSeconds;
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::interval::{Span, Spans};
+use super::uses::Uses;
 use crate::tree::{EdgeView, Tree};
-
-/// Users of one asset that are kept at most; what more than these share ties nobody.
-const CROWD: usize = 300;
-
-/// A use of an asset, before uses are put together.
-#[derive(Debug, Clone, Copy)]
-struct Use {
-    asset: usize,
-    domain: usize,
-    span: Span,
-    /// Whether it comes from the reverse tree.
-    reverse: bool,
-}
-
-/// Addresses with reverse names under one domain from which on it is their provider's:
-/// providers name what they let, and who lives there is not theirs.
-const PROVIDER: u32 = 3;
 
 /// A kind of tie. Channels of one group are not independent of each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,42 +107,54 @@ pub struct Domain {
     pub registered: Option<UnixSeconds>,
 }
 
+/// Name servers of one domain that are looked at in pairs.
+const SERVERS: usize = 16;
+
 /// Domains and assets.
 #[derive(Debug, Default)]
 pub struct Graph {
     /// Domains, in the order of their first nodes.
     pub domains: Vec<Domain>,
-    /// Assets.
+    /// Assets, in the order of their channels and nodes.
     pub assets: Vec<Asset>,
     /// The instant that the job looks at.
     pub now: UnixSeconds,
-    uses: Vec<Use>,
-    by_name: FxHashMap<Box<[u8]>, usize>,
-    by_node: FxHashMap<(Channel, u32, Option<u32>), usize>,
+    by_name: HashMap<Box<[u8]>, usize, FixedState>,
     /// Domain of each node, where it has one.
     pub of_node: Vec<Option<usize>>,
+}
+
+/// What is noted on the way over the pairs.
+#[derive(Debug, Default)]
+struct Notes {
+    uses: Uses,
+    /// Domain, name server, when.
+    servers: Vec<(usize, u32, Span)>,
+    registrars: FxHashMap<usize, u32>,
+    /// When certificates are valid.
+    valid: FxHashMap<u32, Span>,
 }
 
 impl Graph {
     /// The domains and assets of a tree.
     pub fn of(tree: &Tree) -> Self {
-        let mut g = Graph { now: tree.rules().spec.as_of, ..Graph::default() };
+        let spec = &tree.rules().spec;
+        let by_name = HashMap::with_hasher(FixedState::with_seed(spec.salt));
+        let mut g = Graph { now: spec.as_of, by_name, ..Graph::default() };
         for n in 0..tree.len() {
             let domain = g.domain_of(tree, n);
             g.of_node.push(domain);
         }
-        let mut servers: Vec<Vec<(u32, Span)>> = vec![Vec::new(); g.domains.len()];
-        let mut registrars: Vec<Option<u32>> = vec![None; g.domains.len()];
+        let mut notes = Notes::default();
         for n in 0..tree.len() {
-            for edge in tree.edges_from(n) {
-                g.tie(tree, &edge);
-                g.note(&edge, &mut servers, &mut registrars);
+            for edge in tree.ways_from(n) {
+                g.tie(tree, &edge, &mut notes);
+                g.note(&edge, &mut notes);
             }
         }
-        g.pair_servers(&servers);
-        g.bursts(&registrars);
-        g.gather();
-        g.drop_repeated();
+        g.pair_servers(&mut notes);
+        g.bursts(&mut notes);
+        g.assets = notes.uses.gather(&mut g.domains);
         g.count(tree);
         g
     }
@@ -172,20 +171,21 @@ impl Graph {
         };
         // Under a dynamic DNS provider each name is somebody's own.
         let parent_shared = name.parent().is_some_and(|p| listed(&p, ListClass::DynamicDns));
-        let own = if parent_shared { name.clone() } else { psl::registrable(&name)? };
-        let at = *self.by_name.entry(own.wire().into()).or_insert(self.domains.len());
-        if at == self.domains.len() {
+        let own = if parent_shared { name } else { psl::registrable(&name)? };
+        let known = self.by_name.get(own.wire()).copied();
+        let at = known.unwrap_or_else(|| {
             let item = ObservableRef { kind: Kind::DomainName, wire: own.wire() };
-            let barred = tree.rules().suppression(item, false).is_some();
+            self.by_name.insert(own.wire().into(), self.domains.len());
             self.domains.push(Domain {
                 name: own.wire().into(),
                 node: n,
                 seed: false,
-                barred,
+                barred: tree.rules().suppression(item, false).is_some(),
                 assets: Vec::new(),
                 registered: None,
             });
-        }
+            self.domains.len() - 1
+        });
         let domain = &mut self.domains[at];
         domain.seed |= node.depth == 0;
         if *domain.name == *node.observable.wire {
@@ -200,10 +200,11 @@ impl Graph {
     }
 
     /// The asset tie that a pair makes, if it makes one.
-    fn tie(&mut self, tree: &Tree, e: &EdgeView<'_>) {
+    fn tie(&self, tree: &Tree, e: &EdgeView<'_>, notes: &mut Notes) {
         use Relation as R;
         let live = Span::seen(e.first_seen, e.last_seen, self.now);
         let lasting = if e.first_seen.or(e.last_seen).is_some() { live } else { Span::ALWAYS };
+        let mut valid = |cert: u32| *notes.valid.entry(cert).or_insert_with(|| validity(tree, cert));
         let (channel, user, asset, span) = match e.relation {
             R::ResolvesTo | R::SeenOn => (Channel::Address, e.from, e.to, live),
             R::HostedName | R::ReverseName => (Channel::Address, e.to, e.from, live),
@@ -217,124 +218,72 @@ impl Graph {
             R::ResponsibleMailbox => (Channel::Mailbox, e.from, e.to, lasting),
             R::RegisteredBy | R::ContactMailbox => (Channel::Registrant, e.from, e.to, lasting),
             R::RegistrantOf => (Channel::Registrant, e.to, e.from, lasting),
-            R::NamedInCertificate => (Channel::Certificate, e.from, e.to, validity(tree, e.to)),
-            R::CertificateName => (Channel::Certificate, e.to, e.from, validity(tree, e.from)),
+            R::NamedInCertificate => (Channel::Certificate, e.from, e.to, valid(e.to)),
+            R::CertificateName => (Channel::Certificate, e.to, e.from, valid(e.from)),
             R::RelatedTo => {
-                self.related(e, lasting);
+                self.related(e, lasting, &mut notes.uses);
                 return;
             }
             R::SpfInclude | R::PrimaryServer | R::RegistrableDomain | R::Host | R::Registrar => return,
             R::AbuseMailbox | R::WithinNetblock | R::AnnouncedBy => return,
         };
         let Some(domain) = self.of_node[user as usize] else { return };
-        self.use_asset(domain, channel, (asset, None), span);
-        if let (Relation::ReverseName, Some(last)) = (e.relation, self.uses.last_mut()) {
-            last.reverse = true;
-        }
+        notes.uses.add(channel, asset, None, domain, span, e.relation == R::ReverseName);
         // Who owns a name server, mail host or alias target is tied to those who use it.
         if let Some(owner) = self.of_node[asset as usize].filter(|o| *o != domain) {
-            self.use_asset(owner, channel, (asset, None), Span::ALWAYS);
+            notes.uses.add(channel, asset, None, owner, Span::ALWAYS, false);
         }
     }
 
     /// A pair set may tie anything: each end that is no domain is an asset of the other.
-    fn related(&mut self, e: &EdgeView<'_>, span: Span) {
+    fn related(&self, e: &EdgeView<'_>, span: Span, uses: &mut Uses) {
         for (user, asset) in [(e.from, e.to), (e.to, e.from)] {
             if let Some(domain) = self.of_node[user as usize] {
-                self.use_asset(domain, Channel::Related, (asset, None), span);
+                uses.add(Channel::Related, asset, None, domain, span, false);
                 if let Some(other) = self.of_node[asset as usize].filter(|o| *o != domain) {
-                    self.use_asset(other, Channel::Related, (asset, None), Span::ALWAYS);
+                    uses.add(Channel::Related, asset, None, other, Span::ALWAYS, false);
                 }
             }
         }
     }
 
-    /// What is said as a tie of its own kind is not said again by a pair set.
-    fn drop_repeated(&mut self) {
-        let said = |d: usize, node: u32, assets: &[Asset]| {
-            let same = |a: &usize| assets[*a].nodes.0 == node && assets[*a].channel != Channel::Related;
-            self.domains[d].assets.iter().any(same)
-        };
-        let mut dropped = Vec::new();
-        for (at, asset) in self.assets.iter().enumerate().filter(|(_, a)| a.channel == Channel::Related) {
-            let users = asset.users.iter().map(|(d, _)| *d);
-            dropped.extend(users.filter(|d| said(*d, asset.nodes.0, &self.assets)).map(|d| (at, d)));
-        }
-        for (at, d) in dropped {
-            self.assets[at].users.retain(|(u, _)| *u != d);
-            self.domains[d].assets.retain(|a| *a != at);
-        }
-    }
-
-    fn use_asset(&mut self, domain: usize, channel: Channel, nodes: (u32, Option<u32>), span: Span) {
-        let next = self.assets.len();
-        let at = *self.by_node.entry((channel, nodes.0, nodes.1)).or_insert(next);
-        if at == next {
-            self.assets.push(Asset { channel, nodes, users: Vec::new(), total: 0, seed: false });
-        }
-        self.uses.push(Use { asset: at, domain, span, reverse: false });
-    }
-
-    /// Puts the uses together by asset and domain.
-    fn gather(&mut self) {
-        let mut uses = std::mem::take(&mut self.uses);
-        let mut named = vec![0u32; self.domains.len()];
-        uses.iter().filter(|u| u.reverse).for_each(|u| named[u.domain] += 1);
-        let let_out: FxHashSet<(usize, usize)> = uses
-            .iter()
-            .filter(|u| u.reverse && named[u.domain] >= PROVIDER)
-            .map(|u| (u.asset, u.domain))
-            .collect();
-        uses.retain(|u| !let_out.contains(&(u.asset, u.domain)));
-        uses.sort_unstable_by_key(|u| (u.asset, u.domain, u.span.first, u.span.last));
-        for of_asset in uses.chunk_by(|a, b| a.asset == b.asset) {
-            let Some(at) = of_asset.first().map(|u| u.asset) else { continue };
-            for of_domain in of_asset.chunk_by(|a, b| a.domain == b.domain) {
-                let Some(first) = of_domain.first() else { continue };
-                let asset = &mut self.assets[at];
-                if asset.users.len() >= CROWD {
-                    asset.total += 1; // So many that the tie says nothing: counted, not kept.
-                    continue;
-                }
-                let mut spans = Spans::one(first.span);
-                of_domain.iter().skip(1).for_each(|u| spans.add(u.span));
-                // What was over when a domain was registered anew is another holder's.
-                let registered = self.domains[first.domain].registered.unwrap_or(i64::MIN);
-                let Some(spans) = spans.since(registered.saturating_sub(86_400)) else { continue };
-                asset.users.push((first.domain, spans));
-                self.domains[first.domain].assets.push(at);
-            }
-        }
-    }
-
-    fn note(&self, e: &EdgeView<'_>, servers: &mut [Vec<(u32, Span)>], registrars: &mut [Option<u32>]) {
+    fn note(&self, e: &EdgeView<'_>, notes: &mut Notes) {
         let (user, server) = match e.relation {
             Relation::NameServer => (e.from, e.to),
             Relation::NameServerOf => (e.to, e.from),
             Relation::Registrar => {
                 if let Some(d) = self.of_node[e.from as usize] {
-                    registrars[d] = Some(e.to);
+                    // Of several the first in the tree, whichever came first.
+                    let first = notes.registrars.entry(d).or_insert(e.to);
+                    *first = e.to.min(*first);
                 }
                 return;
             }
             _ => return,
         };
         if let Some(d) = self.of_node[user as usize] {
-            let span = Span::seen(e.first_seen, e.last_seen, self.now);
-            if servers[d].len() < 16 && !servers[d].iter().any(|(s, _)| *s == server) {
-                servers[d].push((server, span));
-            }
+            notes.servers.push((d, server, Span::seen(e.first_seen, e.last_seen, self.now)));
         }
     }
 
     /// Two name servers that each serve many may be a rare pair together.
-    fn pair_servers(&mut self, servers: &[Vec<(u32, Span)>]) {
-        for (domain, used) in servers.iter().enumerate() {
-            for (i, (a, span_a)) in used.iter().enumerate() {
-                for (b, span_b) in &used[i + 1..] {
-                    let pair = ((*a).min(*b), Some((*a).max(*b)));
+    fn pair_servers(&self, notes: &mut Notes) {
+        let mut servers = std::mem::take(&mut notes.servers);
+        servers.sort_unstable_by_key(|(d, server, span)| (*d, *server, span.first, span.last));
+        servers.dedup_by(|b, a| {
+            let same = (a.0, a.1) == (b.0, b.1);
+            if same {
+                a.2 = a.2.hull(b.2);
+            }
+            same
+        });
+        for used in servers.chunk_by(|a, b| a.0 == b.0) {
+            let used = &used[..used.len().min(SERVERS)];
+            for (i, (domain, a, span_a)) in used.iter().enumerate() {
+                for (_, b, span_b) in &used[i + 1..] {
                     if span_a.together(*span_b) == 1.0 {
-                        self.use_asset(domain, Channel::NameServerPair, pair, span_a.hull(*span_b));
+                        let span = span_a.hull(*span_b);
+                        notes.uses.add(Channel::NameServerPair, *a, Some(*b), *domain, span, false);
                     }
                 }
             }
@@ -342,27 +291,19 @@ impl Graph {
     }
 
     /// Domains registered at one registrar within an hour of each other, few at a time.
-    fn bursts(&mut self, registrars: &[Option<u32>]) {
+    fn bursts(&self, notes: &mut Notes) {
         const WITHIN: i64 = 3_600;
-        let mut by_registrar: FxHashMap<u32, Vec<(UnixSeconds, usize)>> = FxHashMap::default();
-        for (d, registrar) in registrars.iter().enumerate() {
-            if let (Some(r), Some(at)) = (registrar, self.domains[d].registered) {
-                by_registrar.entry(*r).or_default().push((at, d));
-            }
-        }
-        let mut registrars: Vec<_> = by_registrar.into_iter().collect();
-        registrars.sort_unstable_by_key(|(r, _)| *r);
-        for (registrar, mut dates) in registrars {
-            dates.sort_unstable();
-            for (n, burst) in dates.chunk_by(|a, b| b.0 - a.0 <= WITHIN).enumerate() {
-                if burst.len() < 2 {
-                    continue;
-                }
-                // The number tells bursts of one registrar apart; it is no node.
-                let key = (registrar, Some(u32::MAX - u32::try_from(n).unwrap_or(u32::MAX)));
-                for (_, d) in burst {
-                    self.use_asset(*d, Channel::Burst, key, Span::ALWAYS);
-                }
+        let dated = notes.registrars.iter().filter_map(|(d, r)| Some((*r, self.domains[*d].registered?, *d)));
+        let mut dates: Vec<(u32, UnixSeconds, usize)> = dated.collect();
+        dates.sort_unstable();
+        let near = |a: &(u32, UnixSeconds, usize), b: &(u32, UnixSeconds, usize)| {
+            a.0 == b.0 && b.1.saturating_sub(a.1) <= WITHIN
+        };
+        for (n, burst) in dates.chunk_by(near).filter(|burst| burst.len() > 1).enumerate() {
+            // The number tells bursts of one registrar apart; it is no node.
+            let number = u32::MAX - 1 - u32::try_from(n).unwrap_or(u32::MAX - 1);
+            for (registrar, _, d) in burst {
+                notes.uses.add(Channel::Burst, *registrar, Some(number), *d, Span::ALWAYS, false);
             }
         }
     }
@@ -370,7 +311,6 @@ impl Graph {
     /// Counts of users: what is known, or more where a source or a stub says so.
     fn count(&mut self, tree: &Tree) {
         for asset in &mut self.assets {
-            asset.total += asset.users.len() as u64;
             asset.seed = asset.nodes.1.is_none() && tree.node(asset.nodes.0).depth == 0;
             if asset.nodes.1.is_none() {
                 let suppressed = tree.node(asset.nodes.0).suppressed;

@@ -11,7 +11,7 @@ const FADE_DAYS: f64 = 20.0;
 const FORGOTTEN: i64 = 200 * 86_400;
 
 /// A span of time, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
     /// The first second.
     pub first: UnixSeconds,
@@ -47,36 +47,51 @@ impl Span {
     }
 }
 
-/// The spans in which one thing used another; a few, merged where they touch.
+/// Spans of one use that are told apart; more are taken as one from there on.
+const APART: usize = 16;
+
+/// The spans in which one thing used another; a few, merged where they touch. Most uses have
+/// one, which needs no allocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Spans(Vec<Span>);
+pub struct Spans {
+    first: Span,
+    more: Vec<Span>,
+}
 
 impl Spans {
     /// One span.
     pub fn one(span: Span) -> Self {
-        Self(vec![span])
+        Self { first: span, more: Vec::new() }
     }
 
-    /// Adds a span.
+    /// Adds a span; they come in the order of their beginnings.
     pub fn add(&mut self, span: Span) {
-        match self.0.iter_mut().find(|s| s.together(span) == 1.0) {
-            Some(near) => *near = near.hull(span),
-            None => self.0.push(span),
+        let full = self.more.len() + 1 >= APART;
+        let last = self.more.last_mut().unwrap_or(&mut self.first);
+        if full || last.together(span) == 1.0 {
+            *last = last.hull(span);
+        } else {
+            self.more.push(span);
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = Span> {
+        std::iter::once(self.first).chain(self.more.iter().copied())
     }
 
     /// The same without what was over before an instant; `None` where nothing is left.
     pub fn since(&self, at: UnixSeconds) -> Option<Spans> {
-        let left: Vec<Span> = self.0.iter().filter(|s| s.last >= at).copied().collect();
-        (!left.is_empty()).then_some(Spans(left))
+        let mut left = self.all().filter(|s| s.last >= at);
+        let first = left.next()?;
+        Some(Self { first, more: left.collect() })
     }
 
     /// How far two uses go together: their best spans.
     pub fn together(&self, other: &Spans) -> f64 {
-        if let ([a], [b]) = (self.0.as_slice(), other.0.as_slice()) {
-            return a.together(*b);
+        if self.more.is_empty() && other.more.is_empty() {
+            return self.first.together(other.first);
         }
-        let pairs = self.0.iter().flat_map(|a| other.0.iter().map(move |b| a.together(*b)));
+        let pairs = self.all().flat_map(|a| other.all().map(move |b| a.together(b)));
         pairs.fold(0.0, f64::max)
     }
 }

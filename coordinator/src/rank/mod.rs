@@ -11,6 +11,7 @@ mod describe;
 mod explain;
 mod graph;
 mod interval;
+mod uses;
 
 use serde::Serialize;
 

@@ -17,7 +17,7 @@ use super::zones::Zones;
 use crate::core::chunk::ChunkVec;
 use crate::core::intern::ObsId;
 use crate::core::planted::{Bugs, Planted};
-use crate::core::store::{Edge, LookupId, NIL, NO_DEPTH, PERSONAL, Store, flag, relation, state};
+use crate::core::store::{Edge, LookupId, NIL, NO_DEPTH, Store, flag, relation, state};
 
 /// Why values of a node are not in the tree; bits of [`Cut`].
 pub mod cut {
@@ -96,7 +96,7 @@ impl Builder {
             suppressed: FxHashMap::default(),
             cuts: FxHashMap::default(),
             never: BTreeMap::new(),
-            zones: Zones::default(),
+            zones: Zones::keyed(rules.spec.salt),
             prefixes: FxHashMap::default(),
             pull: Vec::new(),
             open: 0,
@@ -355,8 +355,7 @@ impl Builder {
                     continue;
                 }
                 for edge in group {
-                    let personal = if edge.marking & PERSONAL != 0 { flag::PERSONAL } else { 0 };
-                    store.entries[edge.value].flags |= role(edge.relation) | personal;
+                    store.entries[edge.value].flags |= role(edge.relation);
                     offers.push(Offer { parent: id, value: edge.value, relation: edge.relation });
                 }
             }

@@ -87,7 +87,14 @@ pub struct StubView {
 impl Tree {
     /// Takes the tree out of an ended job.
     pub fn of(job: Job) -> Self {
-        Self { rules: job.rules, store: job.store, built: job.tree }
+        let mut tree = Self { rules: job.rules, store: job.store, built: job.tree };
+        let persons: Vec<ObsId> = (0..tree.len())
+            .flat_map(|n| tree.kept(tree.built.order[n]))
+            .filter(|e| e.marking & PERSONAL != 0)
+            .map(|e| e.value)
+            .collect();
+        persons.into_iter().for_each(|id| tree.store.entries[id].flags |= flag::PERSONAL);
+        tree
     }
 
     /// How many nodes there are.
@@ -158,6 +165,12 @@ impl Tree {
         edges.iter().filter_map(|e| self.view(n, e)).collect()
     }
 
+    /// The pairs of [`Tree::edges_from`] in no order, and some of them several times: for
+    /// whoever sorts what it makes of them.
+    pub fn ways_from(&self, n: u32) -> impl Iterator<Item = EdgeView<'_>> {
+        self.kept(self.built.order[n]).filter_map(move |e| self.view(n, e))
+    }
+
     /// All pairs of a node whose value is a node, unordered.
     fn kept(&self, id: ObsId) -> impl Iterator<Item = &Edge> {
         let is_hub = move |rel: u8| self.built.cuts.get(&(id, rel)).is_some_and(|c| c & cut::HUB != 0);
@@ -202,17 +215,38 @@ impl Tree {
         let mut pairs: Vec<Edge> =
             self.store.edges_of(id).filter(|e| counts(&self.rules, &self.store, e)).copied().collect();
         distinct(&self.store, &mut pairs);
-        pairs
-            .chunk_by(|a, b| a.relation == b.relation)
-            .flat_map(|group| self.stubs_of(n, id, group))
-            .collect()
+        // A source may count what it sent nothing of, or nothing within the time window.
+        let counted = self.store.totals.get(&id).into_iter().flatten().map(|(rel, ..)| *rel);
+        let mut relations: Vec<u8> = pairs.iter().map(|e| e.relation).chain(counted).collect();
+        relations.sort_unstable();
+        relations.dedup();
+        let group = |rel: u8| {
+            let start = pairs.partition_point(|e| e.relation < rel);
+            let end = pairs.partition_point(|e| e.relation <= rel);
+            &pairs[start..end]
+        };
+        relations.into_iter().flat_map(|rel| self.stubs_of(n, id, rel, group(rel))).collect()
     }
 
-    fn stubs_of(&self, n: u32, id: ObsId, group: &[Edge]) -> Vec<StubView> {
-        let Some(rel) = group.first().map(|e| e.relation) else { return Vec::new() };
+    /// How many values of a relation demanded lookups sent, whatever their time.
+    fn sent(&self, id: ObsId, rel: u8) -> u64 {
+        let is_sent = |e: &&Edge| {
+            let lookup = &self.store.lookups[e.lookup];
+            e.relation == rel
+                && lookup.is(state::DEMANDED)
+                && self.store.entries[lookup.key].flags & flag::PROBE == 0
+        };
+        let mut values: Vec<ObsId> = self.store.edges_of(id).filter(is_sent).map(|e| e.value).collect();
+        values.sort_unstable();
+        values.dedup();
+        values.len() as u64
+    }
+
+    fn stubs_of(&self, n: u32, id: ObsId, rel: u8, group: &[Edge]) -> Vec<StubView> {
         let why = self.built.cuts.get(&(id, rel)).copied().unwrap_or(0);
         let demanded = |l: u32| self.store.lookups[l].is(state::DEMANDED);
-        let reported = self.store.total(id, rel, demanded).unwrap_or(0).max(group.len() as u64);
+        let total = self.store.total(id, rel, demanded);
+        let reported = total.unwrap_or(0).max(group.len() as u64);
         let stub = |reason, total, out: &[&Edge]| StubView {
             parent: Some(n),
             relation: Some(relation(rel)),
@@ -241,7 +275,7 @@ impl Tree {
             };
             stubs.push(stub(reason, rest.len() as u64, &rest));
         }
-        let beyond = reported - group.len() as u64;
+        let beyond = total.map_or(0, |total| total.saturating_sub(self.sent(id, rel)));
         if beyond > 0 {
             stubs.push(stub("limit", beyond, &[]));
         }
@@ -253,13 +287,6 @@ impl Tree {
     pub fn unseen_users(&self, n: u32) -> u64 {
         let id = self.built.order[n];
         let demanded = |l: u32| self.store.lookups[l].is(state::DEMANDED);
-        let named = |rel: u8| {
-            let pairs = self.store.edges_of(id).filter(|e| e.relation == rel && demanded(e.lookup));
-            let mut values: Vec<ObsId> = pairs.map(|e| e.value).collect();
-            values.sort_unstable();
-            values.dedup();
-            values.len() as u64
-        };
         [
             Relation::HostedName,
             Relation::NameServerOf,
@@ -268,7 +295,7 @@ impl Tree {
             Relation::CertificateName,
         ]
         .into_iter()
-        .filter_map(|r| Some(self.store.total(id, r as u8, demanded)?.saturating_sub(named(r as u8))))
+        .filter_map(|r| Some(self.store.total(id, r as u8, demanded)?.saturating_sub(self.sent(id, r as u8))))
         .max()
         .unwrap_or(0)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kudzu_shared::job::{Budgets, JobKind, JobSpec, Policy};
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::outcome::Verdict;
-use kudzu_shared::packs::{ListClass, Packs};
+use kudzu_shared::packs::{Cover, ListClass, Packs};
 use kudzu_shared::pair::Relation;
 use kudzu_shared::source::{Class, SourceInfo};
 
@@ -25,6 +25,9 @@ pub struct Rules {
     pub asks: Vec<Rule>,
     /// Suppression lists.
     pub packs: Arc<Packs>,
+    own_assets: Cover,
+    exclude: Cover,
+    scope: Cover,
 }
 
 /// One ask of the plan, resolved.
@@ -82,7 +85,9 @@ impl Rules {
         if spec.kind == JobKind::Enrich {
             budgets.depth = budgets.depth.min(1); // What is found is told, and not asked about.
         }
-        Self { spec, plan, budgets, asks, packs }
+        let [own_assets, exclude, scope] =
+            [&spec.policy.own_assets, &spec.policy.exclude, &spec.policy.scope].map(|l| Cover::of(l));
+        Self { spec, plan, budgets, asks, packs, own_assets, exclude, scope }
     }
 
     /// Whether a rule asks about a node.
@@ -101,18 +106,18 @@ impl Rules {
     /// Why a node is not asked about, by policy and lists alone. Seeds pass the lists: who
     /// names a thing wants it asked.
     pub fn suppression(&self, item: ObservableRef<'_>, seed: bool) -> Option<Suppression> {
-        let policy = &self.spec.policy;
         let plain = |reason| Some(Suppression { reason, list: None, count: None });
-        if !policy.own_assets.is_empty() || !policy.exclude.is_empty() {
-            let owned = item.to_owned();
-            if Policy::covers(&policy.own_assets, &owned) {
-                return plain("own-asset");
-            }
-            if Policy::covers(&policy.exclude, &owned) {
-                return plain("excluded");
-            }
+        if self.own_assets.covers(item) {
+            return plain("own-asset");
         }
-        if !policy.allow_private && item.special_purpose().is_some() {
+        if self.exclude.covers(item) {
+            return plain("excluded");
+        }
+        let special = match item.kind {
+            Kind::Url | Kind::EmailAddr => item.to_owned().special_purpose(),
+            _ => item.special_purpose(),
+        };
+        if !self.spec.policy.allow_private && special.is_some() {
             return plain("special-purpose");
         }
         if seed {
@@ -135,9 +140,8 @@ impl Rules {
 
     /// Whether the job's scope allows to ask about a node.
     pub fn in_scope(&self, item: ObservableRef<'_>) -> bool {
-        let scope = &self.spec.policy.scope;
         let scoped = matches!(item.kind, Kind::DomainName | Kind::Ipv4Addr | Kind::Ipv6Addr | Kind::Netblock);
-        scope.is_empty() || !scoped || Policy::covers(scope, &item.to_owned())
+        self.scope.is_empty() || !scoped || self.scope.covers(item)
     }
 
     /// The rule that wildcard probes use: live DNS that tells addresses.

@@ -1,9 +1,11 @@
 //! Wildcard zones: counted as their names enter the tree, probed, judged, capped.
 
+use std::collections::HashMap;
 use std::hash::BuildHasher;
 
+use foldhash::quality::FixedState;
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
-use rustc_hash::{FxBuildHasher, FxHashMap};
+use rustc_hash::FxHashMap;
 
 use crate::core::intern::ObsId;
 use crate::core::store::{LookupId, Store};
@@ -11,6 +13,8 @@ use kudzu_shared::pair::Relation;
 
 /// Random names asked of a zone: one alone may exist by chance.
 const PROBES: u32 = 3;
+/// Pairs of one name from which on they are sorted by lookup.
+const MANY: usize = 64;
 
 /// What is known of a zone under which many names were found.
 #[derive(Debug, Default)]
@@ -29,19 +33,29 @@ pub struct Zones {
     /// to be worth more memory. Zones with equal hashes are probed early, no more.
     names: FxHashMap<u64, u32>,
     /// Those with enough names.
-    by_name: FxHashMap<Box<[u8]>, Zone>,
+    by_name: HashMap<Box<[u8]>, Zone, FixedState>,
     /// How many of these are wildcards.
     wild: usize,
     /// Zones that reached the threshold and were not probed yet.
     ripe: Vec<Box<[u8]>>,
     probing: Vec<Box<[u8]>>,
+    /// Pairs by the lookup that brought them, of names with many.
+    sorted: Sorted,
 }
 
+/// The pairs of a name by lookup.
+type Sorted = FxHashMap<ObsId, FxHashMap<LookupId, Vec<(u8, ObsId)>>>;
+
 impl Zones {
+    /// None yet. The key guards against names made to collide.
+    pub fn keyed(key: u64) -> Self {
+        Self { by_name: HashMap::with_hasher(FixedState::with_seed(key)), ..Self::default() }
+    }
+
     /// Counts a name that enters the tree under the zones above it.
     pub fn count(&mut self, item: ObservableRef<'_>, threshold: u32) {
         for zone in above(item) {
-            let names = self.names.entry(FxBuildHasher.hash_one(zone)).or_default();
+            let names = self.names.entry(self.by_name.hasher().hash_one(zone)).or_default();
             *names += 1;
             if *names >= threshold && !self.by_name.contains_key(zone) {
                 self.by_name.insert(zone.into(), Zone::default());
@@ -78,9 +92,11 @@ impl Zones {
 
     /// Judges the zones whose probes have ended.
     pub fn judge(&mut self, store: &Store) {
+        self.sorted.clear(); // The last level brought more.
         for name in std::mem::take(&mut self.probing) {
             let Some(zone) = self.by_name.get_mut(&name) else { continue };
-            let answers: Vec<Vec<ObsId>> = zone.probes.iter().map(|p| answers(store, *p)).collect();
+            let probes = zone.probes.iter();
+            let answers: Vec<Vec<ObsId>> = probes.map(|p| answers(store, &mut self.sorted, *p)).collect();
             if answers.len() == PROBES as usize && answers.iter().all(|a| !a.is_empty()) {
                 zone.answers = answers.concat();
                 zone.answers.sort_unstable();
@@ -102,7 +118,8 @@ impl Zones {
             if zone.answers.is_empty() {
                 continue;
             }
-            let own: Vec<ObsId> = lookups.iter().flat_map(|l| answers(store, *l)).collect();
+            let own = lookups.iter().flat_map(|l| answers(store, &mut self.sorted, *l));
+            let own: Vec<ObsId> = own.collect();
             if own.is_empty() || !own.iter().all(|a| zone.answers.binary_search(a).is_ok()) {
                 continue;
             }
@@ -156,21 +173,27 @@ fn above(item: ObservableRef<'_>) -> impl Iterator<Item = &[u8]> {
 }
 
 /// What a lookup's own name resolves to, over its aliases: addresses and alias targets.
-fn answers(store: &Store, lookup: LookupId) -> Vec<ObsId> {
+fn answers(store: &Store, sorted: &mut Sorted, lookup: LookupId) -> Vec<ObsId> {
     let mut found = Vec::new();
     let mut at = store.lookups[lookup].key;
     // An alias chain is at most 11 links long (the resolvers' limit).
     for _ in 0..12 {
         let mut alias: Option<ObsId> = None;
-        for edge in store.edges_of(at).filter(|e| e.lookup == lookup) {
-            if edge.relation == Relation::ResolvesTo as u8 {
-                found.push(edge.value);
-            } else if edge.relation == Relation::AliasOf as u8 {
-                found.push(edge.value);
+        let mut note = |relation: u8, value: ObsId| {
+            if relation == Relation::ResolvesTo as u8 {
+                found.push(value);
+            } else if relation == Relation::AliasOf as u8 {
+                found.push(value);
                 // One name has one alias; where it has more, whichever came first must not matter.
-                let first = |a: &ObsId| store.names.get(*a) < store.names.get(edge.value);
-                alias = alias.filter(first).or(Some(edge.value));
+                let first = |a: &ObsId| store.names.get(*a) < store.names.get(value);
+                alias = alias.filter(first).or(Some(value));
             }
+        };
+        if store.edges_of(at).nth(MANY).is_none() {
+            store.edges_of(at).filter(|e| e.lookup == lookup).for_each(|e| note(e.relation, e.value));
+        } else {
+            let by_lookup = sorted.entry(at).or_insert_with(|| by_lookup(store, at));
+            by_lookup.get(&lookup).into_iter().flatten().for_each(|(r, v)| note(*r, *v));
         }
         match alias {
             Some(next) => at = next,
@@ -178,6 +201,16 @@ fn answers(store: &Store, lookup: LookupId) -> Vec<ObsId> {
         }
     }
     found
+}
+
+/// The pairs of a name by lookup: what thousands of names are an alias of would else be
+/// read thousands of times.
+fn by_lookup(store: &Store, at: ObsId) -> FxHashMap<LookupId, Vec<(u8, ObsId)>> {
+    let mut all: FxHashMap<LookupId, Vec<(u8, ObsId)>> = FxHashMap::default();
+    for edge in store.edges_of(at) {
+        all.entry(edge.lookup).or_default().push((edge.relation, edge.value));
+    }
+    all
 }
 
 fn text(wire: &[u8]) -> String {

@@ -49,6 +49,8 @@ pub struct Reference<'a> {
     pub never: BTreeMap<(u8, Verdict), u64>,
     pub cuts: BTreeMap<(usize, Relation), Cut>,
     by_key: BTreeMap<Observable, Vec<(usize, Pair)>>,
+    /// Values by key and relation, whatever their time.
+    sent: BTreeMap<(Observable, Relation), BTreeSet<Observable>>,
     parents: BTreeMap<Observable, BTreeSet<usize>>,
     prefixes: BTreeMap<[u8; 8], BTreeSet<usize>>,
     service: BTreeSet<Observable>,
@@ -72,6 +74,7 @@ impl<'a> Reference<'a> {
             never: BTreeMap::new(),
             cuts: BTreeMap::new(),
             by_key: BTreeMap::new(),
+            sent: BTreeMap::new(),
             parents: BTreeMap::new(),
             prefixes: BTreeMap::new(),
             service: BTreeSet::new(),
@@ -94,7 +97,27 @@ impl<'a> Reference<'a> {
             }
             start = end;
         }
+        let persons = (0..r.nodes.len()).flat_map(|n| r.kept(n)).filter(|(_, p)| p.personal);
+        r.personal = persons.map(|(_, p)| p.value.clone()).collect();
         r
+    }
+
+    /// The pairs of a node that are edges.
+    pub fn kept(&self, n: usize) -> impl Iterator<Item = (&Demanded, &Pair)> {
+        let hub = move |r: Relation| self.cuts.get(&(n, r)).is_some_and(|c| c.hub);
+        let pairs = self.all_pairs(&self.nodes[n].what);
+        pairs.filter(move |(_, p)| self.index.contains_key(&p.value) && !hub(p.relation))
+    }
+
+    /// Relations of which somebody counts the values of a node.
+    pub fn counted(&self, what: &Observable) -> BTreeSet<Relation> {
+        let totals = self.lookups.iter().flat_map(|l| &l.outcome.totals);
+        totals.filter(|t| t.key == *what).map(|t| t.relation).collect()
+    }
+
+    /// How many of these values were sent.
+    pub fn sent(&self, what: &Observable, relation: Relation) -> u64 {
+        self.sent.get(&(what.clone(), relation)).map_or(0, |values| values.len() as u64)
     }
 
     fn enter(&mut self, what: Observable, depth: u8, way: Option<(usize, Relation)>) {
@@ -115,7 +138,7 @@ impl<'a> Reference<'a> {
         if Policy::covers(&policy.exclude, what) {
             return Some(("excluded".into(), None, None));
         }
-        if !policy.allow_private && what.as_ref().special_purpose().is_some() {
+        if !policy.allow_private && what.special_purpose().is_some() {
             return Some(("special-purpose".into(), None, None));
         }
         let hit = self.case.packs.lookup(what.as_ref()).filter(|_| !seed)?;
@@ -221,6 +244,10 @@ impl<'a> Reference<'a> {
             }
         };
         if depth.is_some() {
+            for pair in outcome.pairs.iter().filter(|p| p.key != p.value) {
+                let values = self.sent.entry((pair.key.clone(), pair.relation)).or_default();
+                values.insert(pair.value.clone());
+            }
             for pair in outcome.pairs.iter().filter(|p| p.key != p.value && in_window(self.case, p)) {
                 self.by_key.entry(pair.key.clone()).or_default().push((self.lookups.len(), pair.clone()));
             }
@@ -312,11 +339,6 @@ impl<'a> Reference<'a> {
                     self.cuts.entry((n, relation)).or_default().hub = true;
                     continue;
                 }
-                let known = |(l, p): &&(usize, Pair)| {
-                    p.relation == relation && self.lookups[*l].depth.is_some_and(|d| d <= depth)
-                };
-                let said = self.by_key[&what].iter().filter(known).filter(|(_, p)| p.personal);
-                self.personal.extend(said.map(|(_, p)| p.value.clone()));
                 for (_, value) in group {
                     if matches!(
                         relation,

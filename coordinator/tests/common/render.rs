@@ -103,12 +103,8 @@ impl Reference<'_> {
     }
 
     fn edges(&self, n: usize) -> Vec<Value> {
-        let hub = |r: Relation| self.cuts.get(&(n, r)).is_some_and(|c| c.hub);
-        let mut edges: Vec<(&Pair, &str)> = self
-            .all_pairs(&self.nodes[n].what)
-            .filter(|(_, p)| self.index.contains_key(&p.value) && !hub(p.relation))
-            .map(|(l, p)| (p, self.case.source(l.ask).name.as_str()))
-            .collect();
+        let mut edges: Vec<(&Pair, &str)> =
+            self.kept(n).map(|(l, p)| (p, self.case.source(l.ask).name.as_str())).collect();
         edges.sort_by_key(|(p, source)| {
             let newest = Reverse(p.last_seen.unwrap_or(i64::MAX));
             (p.relation, newest, &p.value, *source, p.first_seen, p.last_seen, p.personal, p.marking)
@@ -138,11 +134,17 @@ impl Reference<'_> {
             return Vec::new();
         }
         let pairs = self.pairs(&node.what, u8::MAX);
-        pairs.chunk_by(|a, b| a.relation == b.relation).flat_map(|group| self.stubs_of(n, group)).collect()
+        let mut by_relation: BTreeMap<Relation, Vec<&Pair>> = BTreeMap::new();
+        for relation in self.counted(&node.what) {
+            by_relation.entry(relation).or_default();
+        }
+        for pair in pairs {
+            by_relation.entry(pair.relation).or_default().push(pair);
+        }
+        by_relation.iter().flat_map(|(relation, group)| self.stubs_of(n, *relation, group)).collect()
     }
 
-    fn stubs_of(&self, n: usize, group: &[&Pair]) -> Vec<Value> {
-        let relation = group[0].relation;
+    fn stubs_of(&self, n: usize, relation: Relation, group: &[&Pair]) -> Vec<Value> {
         let cut = self.cuts.get(&(n, relation)).copied().unwrap_or_default();
         let reported = self.reported(&self.nodes[n].what, relation).max(group.len() as u64);
         let values: Vec<&Observable> = group.iter().map(|p| &p.value).collect();
@@ -159,7 +161,8 @@ impl Reference<'_> {
         if !rest.is_empty() {
             stubs.push(stub(Some(n), Some(relation), reason(cut), rest.len() as u64, &rest));
         }
-        let beyond = reported - group.len() as u64;
+        let what = &self.nodes[n].what;
+        let beyond = self.reported(what, relation).saturating_sub(self.sent(what, relation));
         if beyond > 0 {
             stubs.push(stub(Some(n), Some(relation), "limit", beyond, &[]));
         }

@@ -11,10 +11,12 @@ use std::sync::OnceLock;
 
 use crate::observable::{Kind, ObservableRef, ParseError};
 
+mod cover;
 mod host;
 mod index;
 mod load;
 
+pub use cover::Cover;
 use index::{Names, Ranges};
 
 /// Why what is in a list is not followed further.
