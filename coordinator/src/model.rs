@@ -99,6 +99,8 @@ pub struct Figures {
     pub asked_ahead_unused: u64,
     /// Results that came for a lookup that had ended already.
     pub duplicates: u64,
+    /// From submit to the complete tree, before it was ranked.
+    pub tree_ms: u64,
     /// Sum over all questions of their round-trip times: what one after another would take.
     pub serial_ms: u64,
     /// Octets that the job's structures hold.

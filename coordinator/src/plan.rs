@@ -75,6 +75,8 @@ pub struct PlanAsk {
     /// Nodes of one level that it is asked about at most: those first that most ways lead
     /// to, ways with few siblings counting more. `None` for all.
     pub per_level: Option<u32>,
+    /// Questions that it may take of a job at most; the rest is skipped (budget).
+    pub questions: Option<u64>,
 }
 
 /// A condition on a node beyond kind and depth.
@@ -140,6 +142,7 @@ struct RawAsk {
     #[serde(default = "always")]
     when: When,
     per_level: Option<u32>,
+    questions: Option<u64>,
 }
 
 fn hub() -> u32 {
@@ -244,6 +247,7 @@ impl Plan {
                     limit: limit(),
                     when: When::Always,
                     per_level: None,
+                    questions: None,
                 });
             }
         }
@@ -300,5 +304,6 @@ fn check_ask(raw: &RawAsk) -> Result<PlanAsk, String> {
         limit: raw.limit,
         when: raw.when,
         per_level: raw.per_level,
+        questions: raw.questions,
     })
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kudzu_coordinator::core::job::{Action, Event, Job, Settings};
 use kudzu_coordinator::plan::Plan;
-use kudzu_coordinator::rank::{Band, Candidate, rank};
+use kudzu_coordinator::rank::{Candidate, rank};
 use kudzu_coordinator::tree::Tree;
 use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::fact::{Fact, FactName, FactValue};
@@ -222,13 +222,18 @@ fn rebuild(k: &Known, spec: JobSpec) -> Vec<Candidate> {
     }
 }
 
+fn host(n: u8, rename: bool) -> Observable {
+    let other = n.wrapping_mul(37).wrapping_add(11);
+    name(&if rename { format!("z{other}q.net") } else { format!("d{n}.com") })
+}
+
+fn at(n: u8, rename: bool) -> Observable {
+    addr(if rename { 0x1000 + u32::from(n ^ 0x55) } else { u32::from(n) })
+}
+
 /// A random little world, and the same with every item renamed and the pairs shuffled.
 fn world(ties: &[(u8, u8, u8, u16)], rename: bool) -> Known {
-    let host = |n: u8| {
-        let n = if rename { n.wrapping_mul(37).wrapping_add(11) } else { n };
-        name(&if rename { format!("z{n}q.net") } else { format!("d{n}.com") })
-    };
-    let at = |n: u8| addr(if rename { 0x1000 + u32::from(n ^ 0x55) } else { u32::from(n) });
+    let (host, at) = (|n: u8| host(n, rename), |n: u8| at(n, rename));
     let person = |n: u8| who(&if rename { format!("Erika {}", 255 - n) } else { format!("Max {n}") });
     let mut k = Known::default();
     for (domain, asset, kind, days) in ties {
@@ -247,20 +252,23 @@ fn world(ties: &[(u8, u8, u8, u16)], rename: bool) -> Known {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn renaming_and_shuffling_every_item_leaves_the_scores(
         ties in prop::collection::vec((0u8..60, any::<u8>(), any::<u8>(), any::<u16>()), 20..160)
     ) {
+        let renamed: BTreeMap<String, String> = (0..=u8::MAX)
+            .flat_map(|n| [(host(n, false), host(n, true)), (at(n, false), at(n, true))])
+            .map(|(before, after)| (before.to_string(), after.to_string()))
+            .collect();
         let scores = |rename: bool| {
-            let seed = addr(if rename { 0x1000 + 0x55 } else { 0 });
-            let mut all: Vec<(&str, u64, Band, bool)> = rank(&world(&ties, rename).tree(&[seed]))
-                .iter()
-                .map(|c| (c.kind, (c.score * 1e6).round() as u64, c.band, c.single_tie))
-                .collect();
-            all.sort_unstable();
-            all
+            let of = |c: &Candidate| {
+                let value = if rename { c.value.clone() } else { renamed[&c.value].clone() };
+                (value, ((c.score * 1e6).round() as u64, c.band, c.single_tie, c.reasons.len()))
+            };
+            let all = rank(&world(&ties, rename).tree(&[at(0, rename)]));
+            all.iter().map(of).collect::<BTreeMap<_, _>>()
         };
         prop_assert_eq!(scores(false), scores(true));
     }

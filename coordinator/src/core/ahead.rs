@@ -31,7 +31,7 @@ pub fn expand(rules: &Rules, store: &mut Store, tree: &Builder, lookup: LookupId
 
 /// The pairs of a lookup that neither a hub nor a fan-out cap takes out.
 fn likely(rules: &Rules, store: &Store, key: ObsId, lookup: LookupId) -> Vec<Edge> {
-    let mut edges: Vec<Edge> = store.edges_of(key).filter(|e| e.lookup == lookup).copied().collect();
+    let mut edges: Vec<Edge> = store.edges_of(key).filter(|e| e.lookup == lookup).collect();
     let mut counts: FxHashMap<u8, u64> = FxHashMap::default();
     for edge in &edges {
         *counts.entry(edge.relation).or_default() += 1;
@@ -68,7 +68,7 @@ fn child(rules: &Rules, store: &mut Store, tree: &Builder, edge: &Edge, depth: u
     let flags = entry.flags | role(edge.relation);
     let mut wanted = Vec::new();
     for (at, rule) in rules.asks.iter().enumerate() {
-        let free = rule.never.is_none() && rule.source.credits.is_none() && rule.ask.per_level.is_none();
+        let free = rule.never.is_none() && rule.is_unlimited();
         // At most MAX_ASKS asks pass the plan's check.
         let at = at as u8;
         if free && rules.applies(rule, item, depth, flags) && store.lookup_of(edge.value, at).is_none() {

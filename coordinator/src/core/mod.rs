@@ -4,6 +4,7 @@
 
 mod ahead;
 pub mod chunk;
+mod edge;
 pub mod intern;
 pub mod job;
 mod parts;

@@ -11,6 +11,8 @@ use kudzu_shared::time::UnixSeconds;
 use rustc_hash::FxHashMap;
 
 use super::chunk::ChunkVec;
+pub use super::edge::{Edge, PERSONAL};
+use super::edge::{LIMIT, Packed, Times};
 use super::intern::{Interner, ObsId};
 
 /// "None" in every link.
@@ -59,26 +61,6 @@ pub mod flag {
     /// It is a wildcard probe, and never a node.
     pub const PROBE: u8 = 16;
 }
-
-/// One pair, in the list of its key.
-#[derive(Debug, Clone, Copy)]
-pub struct Edge {
-    /// The value.
-    pub value: ObsId,
-    /// Next pair of the same key.
-    pub next: u32,
-    /// The lookup that brought it.
-    pub lookup: LookupId,
-    /// Index into the times, or [`NIL`].
-    pub times: u32,
-    /// Relation by number.
-    pub relation: u8,
-    /// Marking by number; [`PERSONAL`] is set where the value names a person.
-    pub marking: u8,
-}
-
-/// The bit of [`Edge::marking`] that says: the value names a person.
-pub const PERSONAL: u8 = 0x80;
 
 /// A lookup: `(ask of the plan, key)`.
 #[derive(Debug, Clone, Copy)]
@@ -166,16 +148,16 @@ pub struct Store {
     /// What is known of each.
     pub entries: ChunkVec<Entry>,
     /// The pairs.
-    pub edges: ChunkVec<Edge>,
+    edges: ChunkVec<Packed>,
     /// The lookups.
     pub lookups: ChunkVec<Lookup>,
-    /// First and last seen of the edges that have them; `i64::MIN` for none.
-    times: ChunkVec<(UnixSeconds, UnixSeconds)>,
+    /// First and last seen of the edges that have them.
+    times: Times,
     /// Facts by subject.
     pub facts: FxHashMap<ObsId, Vec<StoredFact>>,
     /// True totals by key: the relation, the lookup that brought it, and the number.
     pub totals: FxHashMap<ObsId, Vec<(u8, LookupId, u64)>>,
-    /// Values that were too long to intern.
+    /// Values that were too long to intern, and pairs beyond what a job can number.
     pub oversized: u64,
 }
 
@@ -231,10 +213,10 @@ impl Store {
     }
 
     /// The pairs of a key, newest first, whatever lookup brought them.
-    pub fn edges_of(&self, key: ObsId) -> impl Iterator<Item = &Edge> {
+    pub fn edges_of(&self, key: ObsId) -> impl Iterator<Item = Edge> {
         let mut at = self.entries[key].first_edge;
         std::iter::from_fn(move || {
-            let edge = self.edges.get((at != NIL).then_some(at)?)?;
+            let edge = Edge::from(*self.edges.get((at != NIL).then_some(at)?)?);
             at = edge.next;
             Some(edge)
         })
@@ -242,12 +224,7 @@ impl Store {
 
     /// First and last seen of a pair, as the source reports them.
     pub fn seen(&self, edge: &Edge) -> (Option<UnixSeconds>, Option<UnixSeconds>) {
-        match self.times.get(edge.times) {
-            Some(&(first, last)) => {
-                ((first != i64::MIN).then_some(first), (last != i64::MIN).then_some(last))
-            }
-            None => (None, None),
-        }
+        self.times.get(edge.times)
     }
 
     /// Takes in what a lookup brought: its pairs, facts and totals. Verdicts are the caller's.
@@ -275,14 +252,15 @@ impl Store {
         if key == value {
             return; // A thing related to itself says nothing.
         }
-        let times = match (pair.first_seen, pair.last_seen) {
-            (None, None) => NIL,
-            (first, last) => self.times.push((first.unwrap_or(i64::MIN), last.unwrap_or(i64::MIN))),
-        };
+        if self.edges.len().max(self.names.len()).max(self.lookups.len()) >= LIMIT {
+            self.oversized += 1;
+            return;
+        }
+        let times = self.times.push(pair.first_seen, pair.last_seen);
         let next = self.entries[key].first_edge;
         let personal = if pair.personal { PERSONAL } else { 0 };
         let (relation, marking) = (pair.relation as u8, pair.marking as u8 | personal);
-        let at = self.edges.push(Edge { value, next, lookup, times, relation, marking });
+        let at = self.edges.push(Edge { value, next, lookup, times, relation, marking }.into());
         self.entries[key].first_edge = at;
     }
 

@@ -1,7 +1,6 @@
 //! What an analyst wants to know of a candidate besides its ties.
 
 use kudzu_shared::observable::Kind;
-use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::time::rfc3339;
@@ -10,10 +9,16 @@ use super::belief::Beliefs;
 use super::graph::{Channel, Graph};
 use super::interval::{Span, Spans};
 use super::{Band, Candidate, Reason, Step, explain};
-use crate::tree::Tree;
+use crate::tree::{EdgeView, Tree};
 
 /// Ties weaker than this are no second reason.
 const SECOND: f64 = 0.1;
+/// Users that an address names as its reasons.
+const USERS: usize = 5;
+/// Addresses told of a domain.
+const PLACES: usize = 8;
+/// Seconds within which passive DNS is as good as live: sensors see most names once a month.
+const LATELY: i64 = 30 * 86_400;
 
 /// A domain as candidate.
 pub fn domain(
@@ -33,8 +38,12 @@ pub fn domain(
         s if s >= 0.25 => Band::Possible,
         _ => Band::Weak,
     };
-    let (addresses, systems) = places(tree, item.node);
-    let servers = servers(tree, item.node);
+    let places = places(tree, item.node);
+    let systems = systems_of(tree, &places);
+    let addresses: Vec<u32> = places.iter().map(|p| p.node).collect();
+    // Where it is now: what it was years ago says nothing of it.
+    let mut now = servers(tree, item.node);
+    now.extend(places.iter().filter(|p| p.current).map(|p| p.node));
     Candidate {
         rank,
         value: explain::domain_text(graph, d),
@@ -44,97 +53,118 @@ pub fn domain(
         single_tie: independent < 2,
         reasons,
         registered: item.registered.map(rfc3339),
-        resolves: resolves(tree, item.node),
-        parked: any_listed(tree, &servers, ListClass::Parking)
-            || any_listed(tree, &addresses, ListClass::Parking),
-        sinkholed: any_listed(tree, &servers, ListClass::Sinkhole)
-            || any_listed(tree, &addresses, ListClass::Sinkhole),
+        resolves: tree.resolves(item.node),
+        parked: any_listed(tree, &now, ListClass::Parking),
+        sinkholed: any_listed(tree, &now, ListClass::Sinkhole),
         addresses: texts(tree, &addresses),
         autonomous_systems: systems,
     }
 }
 
+/// An address that believed domains use.
+struct Held {
+    node: u32,
+    score: f64,
+    /// Who uses it, with the belief in each for as long as it goes on; the best first.
+    users: Vec<(usize, f64)>,
+}
+
 /// Addresses that believed domains use now, few others do, and no seed is.
 pub fn addresses(tree: &Tree, graph: &Graph, beliefs: &Beliefs, keep: usize, floor: f64) -> Vec<Candidate> {
     let now = Spans::one(Span { first: graph.now, last: graph.now });
-    let mut found: Vec<(u32, f64, usize)> = graph
+    let belief = |d: usize| if graph.domains[d].seed { 1.0 } else { beliefs.score(d) };
+    let mut found: Vec<Held> = graph
         .assets
         .iter()
-        .filter(|a| a.channel == Channel::Address && !a.seed && a.total <= 300)
+        .filter(|a| a.channel == Channel::Address && !a.seed && !a.users.is_empty())
         .filter(|a| tree.node(a.nodes.0).suppressed.is_none())
         .filter_map(|a| {
-            let belief = |d: usize| if graph.domains[d].seed { 1.0 } else { beliefs.score(d) };
-            let held: Vec<(usize, f64)> =
+            let mut users: Vec<(usize, f64)> =
                 a.users.iter().map(|(d, s)| (*d, belief(*d) * s.together(&now))).collect();
-            let (best, top) = held.iter().copied().max_by(|x, y| x.1.total_cmp(&y.1).then(y.0.cmp(&x.0)))?;
-            let share = held.iter().map(|(_, b)| b).sum::<f64>() / (a.total.max(1) as f64);
+            users.sort_unstable_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
+            let top = users.first()?.1;
+            let share = users.iter().map(|(_, b)| b).sum::<f64>() / (a.total.max(1) as f64);
             let score = super::round(top * share.min(1.0));
-            (score >= floor).then_some((a.nodes.0, score, best))
+            (score >= floor).then_some(Held { node: a.nodes.0, score, users })
         })
         .collect();
     found.sort_unstable_by(|a, b| {
-        b.1.total_cmp(&a.1).then_with(|| tree.node(a.0).observable.cmp(&tree.node(b.0).observable))
+        let item = |h: &Held| tree.node(h.node).observable;
+        b.score.total_cmp(&a.score).then_with(|| item(a).cmp(&item(b)))
     });
     found.truncate(keep);
-    let at =
-        |(at, (n, score, user)): (usize, &(u32, f64, usize))| address(tree, graph, *n, *score, *user, at + 1);
+    let at = |(at, held): (usize, &Held)| address(tree, graph, beliefs, held, at + 1);
     found.iter().enumerate().map(at).collect()
 }
 
-fn address(tree: &Tree, graph: &Graph, n: u32, score: f64, user: usize, rank: usize) -> Candidate {
-    let item = tree.node(n).observable;
-    let name = explain::domain_text(graph, user);
-    let reason = Reason {
-        channel: Channel::Address.as_str(),
-        strength: score,
-        text: format!("is used by {name}"),
-        path: vec![
-            Step { value: name, via: None },
-            Step { value: item.to_string(), via: Some(Channel::Address.as_str()) },
-        ],
+fn address(tree: &Tree, graph: &Graph, beliefs: &Beliefs, held: &Held, rank: usize) -> Candidate {
+    let item = tree.node(held.node).observable;
+    let reason = |(user, strength): &(usize, f64)| {
+        let mut path = explain::path_to(tree, graph, beliefs, *user);
+        path.push(Step { value: item.to_string(), via: Some(Channel::Address.as_str()) });
+        Reason {
+            channel: Channel::Address.as_str(),
+            strength: super::round(*strength),
+            text: format!("is used by {}", explain::domain_text(graph, *user)),
+            path,
+        }
     };
+    let believed = held.users.iter().filter(|(_, strength)| *strength >= SECOND);
     Candidate {
         rank,
         value: item.to_string(),
         kind: item.kind.as_str(),
-        score,
-        band: if score >= 0.25 { Band::Possible } else { Band::Weak },
-        single_tie: true,
-        reasons: vec![reason],
+        score: held.score,
+        band: if held.score >= 0.25 { Band::Possible } else { Band::Weak },
+        single_tie: believed.clone().count() < 2,
+        reasons: held.users.iter().take(1).chain(believed.skip(1).take(USERS - 1)).map(reason).collect(),
         registered: None,
         resolves: None,
         parked: false,
         sinkholed: false,
         addresses: Vec::new(),
-        autonomous_systems: systems(tree, n),
+        autonomous_systems: systems(tree, held.node),
     }
 }
 
-/// Addresses of a name, live ones first and then by when they were last seen, and who
-/// announces them.
-fn places(tree: &Tree, n: u32) -> (Vec<u32>, Vec<String>) {
-    let mut found: Vec<(bool, i64, u32)> = tree
-        .edges_from(n)
-        .iter()
-        .filter(|e| matches!(e.relation, Relation::ResolvesTo | Relation::SeenOn))
-        .map(|e| (e.relation == Relation::SeenOn, -e.last_seen.unwrap_or(i64::MAX), e.to))
-        .collect();
+/// An address of a name.
+struct Place {
+    node: u32,
+    /// Live, or seen lately.
+    current: bool,
+}
+
+/// Whether a pair holds now: live, or seen within [`LATELY`] of the instant looked at.
+fn is_current(tree: &Tree, e: &EdgeView<'_>) -> bool {
+    e.last_seen.or(e.first_seen).is_none_or(|l| l >= tree.rules().spec.as_of.saturating_sub(LATELY))
+}
+
+/// Addresses of a name, live ones first and then by when they were last seen.
+fn places(tree: &Tree, n: u32) -> Vec<Place> {
+    let is_address = |e: &EdgeView<'_>| matches!(e.relation, Relation::ResolvesTo | Relation::SeenOn);
+    let rank = |e: &EdgeView<'_>| (e.relation == Relation::SeenOn, -e.last_seen.unwrap_or(i64::MAX), e.to);
+    let mut found: Vec<_> =
+        tree.ways_from(n).filter(is_address).map(|e| (rank(&e), is_current(tree, &e))).collect();
     found.sort_unstable();
-    let mut addresses: Vec<u32> = Vec::new();
-    found.iter().for_each(|(.., n)| {
-        if !addresses.contains(n) {
-            addresses.push(*n);
+    let mut places: Vec<Place> = Vec::new();
+    for ((.., node), current) in found {
+        if places.len() < PLACES && places.iter().all(|p| p.node != node) {
+            places.push(Place { node, current });
         }
-    });
-    addresses.truncate(8);
-    let mut names: Vec<String> = addresses.iter().flat_map(|a| systems(tree, *a)).collect();
+    }
+    places
+}
+
+/// Who announces these addresses.
+fn systems_of(tree: &Tree, places: &[Place]) -> Vec<String> {
+    let mut names: Vec<String> = places.iter().flat_map(|p| systems(tree, p.node)).collect();
     names.sort_unstable();
     names.dedup();
-    (addresses, names)
+    names
 }
 
 fn systems(tree: &Tree, n: u32) -> Vec<String> {
-    let announced = |e: &crate::tree::EdgeView<'_>| e.relation == Relation::AnnouncedBy;
+    let announced = |e: &EdgeView<'_>| e.relation == Relation::AnnouncedBy;
     tree.edges_from(n)
         .iter()
         .filter(|e| announced(e))
@@ -143,7 +173,8 @@ fn systems(tree: &Tree, n: u32) -> Vec<String> {
 }
 
 fn servers(tree: &Tree, n: u32) -> Vec<u32> {
-    tree.edges_from(n).iter().filter(|e| e.relation == Relation::NameServer).map(|e| e.to).collect()
+    let used = |e: &EdgeView<'_>| e.relation == Relation::NameServer && is_current(tree, e);
+    tree.ways_from(n).filter(used).map(|e| e.to).collect()
 }
 
 fn any_listed(tree: &Tree, nodes: &[u32], class: ListClass) -> bool {
@@ -154,23 +185,4 @@ fn any_listed(tree: &Tree, nodes: &[u32], class: ListClass) -> bool {
 
 fn texts(tree: &Tree, nodes: &[u32]) -> Vec<String> {
     nodes.iter().map(|n| tree.node(*n).observable.to_string()).collect()
-}
-
-/// Whether live DNS gave an address; `None` where it was not asked or did not answer.
-fn resolves(tree: &Tree, n: u32) -> Option<bool> {
-    if tree
-        .edges_from(n)
-        .iter()
-        .any(|e| e.relation == Relation::ResolvesTo || e.relation == Relation::AliasOf)
-    {
-        return Some(true);
-    }
-    let live = |source: &str| {
-        tree.rules()
-            .asks
-            .iter()
-            .any(|r| r.source.name == source && r.source.returns.contains(&Relation::ResolvesTo))
-    };
-    let answered = |end: End, bad: &[Verdict]| matches!(end, End::Found | End::Empty) && bad.is_empty();
-    tree.lookups(n).iter().any(|(source, end, bad)| live(source) && answered(*end, bad)).then_some(false)
 }

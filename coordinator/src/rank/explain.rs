@@ -1,5 +1,7 @@
 //! Reasons: the ties of a candidate as paths from a seed, and in words.
 
+use kudzu_shared::escape;
+
 use super::belief::{Beliefs, Tie};
 use super::graph::{Asset, Channel, Graph};
 use super::{Reason, Step};
@@ -20,7 +22,7 @@ pub fn reasons(tree: &Tree, graph: &Graph, beliefs: &Beliefs, d: usize) -> Vec<R
                 channel: asset.channel.as_str(),
                 strength: (tie.strength * 1e6).round() / 1e6,
                 text: text(tree, graph, asset, &tie),
-                path: path(tree, graph, beliefs, tie, d),
+                path: path(tree, graph, beliefs, Some(tie), d),
             }
         })
         .collect()
@@ -49,10 +51,12 @@ fn text(tree: &Tree, graph: &Graph, asset: &Asset, tie: &Tie) -> String {
 }
 
 fn asset_text(tree: &Tree, asset: &Asset) -> String {
-    let one = tree.node(asset.nodes.0).observable.to_string();
+    // Some of it is text that somebody wrote into a registration.
+    let shown = |n: u32| escape::terminal(&tree.node(n).observable.to_string()).into_owned();
+    let one = shown(asset.nodes.0);
     match (asset.channel, asset.nodes.1) {
         (Channel::Burst, _) => format!("at {one}"),
-        (_, Some(other)) => format!("{one} + {}", tree.node(other).observable),
+        (_, Some(other)) => format!("{one} + {}", shown(other)),
         (_, None) => one,
     }
 }
@@ -63,10 +67,15 @@ pub fn domain_text(graph: &Graph, d: usize) -> String {
     ObservableRef { kind: Kind::DomainName, wire: &graph.domains[d].name }.to_string()
 }
 
+/// From a seed to a domain along the most reliable way.
+pub fn path_to(tree: &Tree, graph: &Graph, beliefs: &Beliefs, to: usize) -> Vec<Step> {
+    path(tree, graph, beliefs, beliefs.via(to), to)
+}
+
 /// From a seed to the domain, along the most reliable way and then this tie.
-fn path(tree: &Tree, graph: &Graph, beliefs: &Beliefs, last: Tie, to: usize) -> Vec<Step> {
+fn path(tree: &Tree, graph: &Graph, beliefs: &Beliefs, last: Option<Tie>, to: usize) -> Vec<Step> {
     let mut back = vec![Step { value: domain_text(graph, to), via: None }];
-    let mut tie = Some(last);
+    let mut tie = last;
     while let Some(t) = tie {
         let asset = &graph.assets[t.asset];
         let channel = Some(asset.channel.as_str());

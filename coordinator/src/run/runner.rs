@@ -9,7 +9,7 @@ use kudzu_shared::outcome::Verdict;
 use kudzu_shared::rtype;
 use kudzu_shared::task;
 use kudzu_shared::time::rfc3339;
-use kudzu_shared::wire::{LookupResult, Results, TaskLookup};
+use kudzu_shared::wire::{LookupResult, Over, Results, TaskLookup};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +26,7 @@ use crate::tree::rules::Rules;
 const PROGRESS: Duration = Duration::from_millis(100);
 /// Batches that may wait for the dispatcher.
 const OUTGOING: usize = 64;
-/// Evidence rows that may wait for their writer before results have to wait too.
+/// Evidence rows that may wait for their writer before no more is asked.
 const EVIDENCE: usize = 16_384;
 
 /// One job's loop.
@@ -38,6 +38,18 @@ pub struct Runner {
     pub(super) progress: watch::Sender<Progress>,
     pub(super) cancel: CancellationToken,
     pub(super) evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
+}
+
+/// The place where a job's results are put, for as long as it runs, however it ends.
+struct Inbox {
+    inner: Arc<Inner>,
+    id: JobId,
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.inner.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 struct Running {
@@ -63,6 +75,7 @@ impl Runner {
         let dispatch =
             dispatch::run(Arc::clone(&self.inner), Arc::clone(&template), batches, self.inbox_tx.clone());
         let dispatcher = task::spawn("dispatch", dispatch);
+        let inbox = Inbox { inner: Arc::clone(&self.inner), id: self.id };
         let mut actions = Vec::new();
         let job = Job::start(0, rules, self.inner.settings(), &mut actions);
         let mut r = Running {
@@ -80,8 +93,9 @@ impl Runner {
         self.serve(&mut r, &out).await;
         drop(out);
         drop(dispatcher); // What it still wanted to send is not asked any more.
+        self.say_over().await;
         self.flush_evidence(&mut r).await;
-        self.inner.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        drop(inbox);
         let result = finish(r).await?;
         self.progress.send_replace(result.progress.clone());
         archive::end(self.inner.options.archive.as_ref(), self.id, &result).await;
@@ -113,18 +127,29 @@ impl Runner {
                 _ = tick.tick() => {
                     self.progress.send_replace(r.job.progress(r.now()));
                 }
-                permit = out.reserve(), if !r.outgoing.is_empty() => {
+                // While the evidence is behind, nothing more is asked; what comes is taken, or
+                // one slow writer would hold up the results of every other job.
+                permit = out.reserve(), if !r.outgoing.is_empty() && r.rows.len() < EVIDENCE => {
                     if let (Ok(permit), Some(batch)) = (permit, r.outgoing.pop_front()) {
                         permit.send(batch);
                     }
                 }
                 () = give(&self.evidence, &mut r.rows), if !r.rows.is_empty() => {}
-                results = self.inbox.recv(), if r.rows.len() < EVIDENCE => {
+                results = self.inbox.recv() => {
                     if let Some(results) = results {
                         r.accept(results);
                     }
                 }
             }
+        }
+    }
+
+    /// Tells workers that nobody waits for this job's results: what they hold of it was asked
+    /// ahead, or the job was stopped. It only hastens what they would learn anyway.
+    async fn say_over(&self) {
+        let Ok(hint) = (Over { job: self.id }).encode() else { return };
+        if let Err(error) = self.inner.options.broker.publish_fanout(Over::TOPIC, hint).await {
+            tracing::warn!(%error, job = %self.id, "workers were not told that a job is over");
         }
     }
 
@@ -148,7 +173,7 @@ async fn give(evidence: &Option<mpsc::Sender<Vec<EvidenceRow>>>, rows: &mut Vec<
 
 impl Running {
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        millis(self.started.elapsed())
     }
 
     fn event(&mut self, event: Event) {
@@ -221,12 +246,15 @@ fn row(
     }
 }
 
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Makes the result: heavy on the processor, so beside the runtime's threads.
 async fn finish(r: Running) -> Option<JobResult> {
     let now = r.now();
     let compute = move || {
         let mut progress = r.job.progress(now);
-        progress.elapsed_ms = now;
         let partial = r.job.tree.stopped.map(|v| match v {
             Verdict::Cancelled => "cancelled",
             _ => "deadline",
@@ -236,11 +264,13 @@ async fn finish(r: Running) -> Option<JobResult> {
             asked_ahead_unused: r.job.unused(),
             heap_bytes: r.job.heap_bytes() as u64,
             serial_ms: r.serial_us / 1000,
+            tree_ms: now,
             ..r.figures
         };
         let tree = Tree::of(r.job);
         let candidates = rank::rank(&tree);
         let coverage = tree.coverage();
+        progress.elapsed_ms = millis(r.started.elapsed());
         let state = if partial.is_some() { State::Partial } else { State::Complete };
         JobResult { state, partial, tree, candidates, coverage, progress, figures }
     };

@@ -76,6 +76,8 @@ pub struct Builder {
     open: u32,
     phase: Phase,
     spent: Vec<u64>,
+    /// Questions demanded, by ask, and of all.
+    asked: Vec<u64>,
     questions: u64,
     /// Lookups that were refused, by ask: they ended without having been asked.
     pub refused: Vec<u64>,
@@ -102,6 +104,7 @@ impl Builder {
             open: 0,
             phase: Phase::Lookups,
             spent: vec![0; rules.asks.len()],
+            asked: vec![0; rules.asks.len()],
             questions: 0,
             refused: vec![0; rules.asks.len()],
             bugs,
@@ -284,13 +287,16 @@ impl Builder {
         let spent = &mut self.spent[rule.purse];
         let over_credits = rule.source.credits.is_some_and(|c| *spent + 1 > c);
         let over_budget = rules.budgets.questions.is_some_and(|q| self.questions + questions > q);
-        if over_credits || over_budget {
+        let asked = &mut self.asked[usize::from(at)];
+        let over_own = rule.ask.questions.is_some_and(|q| *asked + questions > q);
+        if over_credits || over_budget || over_own {
             return Some(Verdict::Budget);
         }
         if !known && self.stopped.is_some() {
             return self.stopped;
         }
         *spent += 1;
+        *asked += questions;
         self.questions += questions;
         None
     }
@@ -329,7 +335,6 @@ impl Builder {
                 let lookup = &store.lookups[e.lookup];
                 counts(rules, store, e) && store.entries[lookup.key].depth <= depth
             })
-            .copied()
             .collect();
         distinct(store, &mut pairs);
         pairs

@@ -12,6 +12,7 @@ use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::{Observable, ObservableRef};
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::pair::Relation;
+use kudzu_shared::source::Class;
 use kudzu_shared::time::UnixSeconds;
 
 use crate::core::intern::ObsId;
@@ -22,6 +23,9 @@ use build::{Builder, cut};
 use order::{counts, distinct, in_order};
 use rules::Rules;
 pub use rules::Suppression;
+
+/// Links of an alias chain that are followed.
+const ALIASES: usize = 12;
 
 /// A tree, as [`crate::model::JobResult`] carries it. Nodes are numbered in canonical order.
 #[derive(Debug)]
@@ -158,7 +162,7 @@ impl Tree {
     /// All pairs from a node to nodes, in canonical order, each said once by each source.
     pub fn edges_from(&self, n: u32) -> Vec<EdgeView<'_>> {
         let id = self.built.order[n];
-        let mut edges: Vec<Edge> = self.kept(id).copied().collect();
+        let mut edges: Vec<Edge> = self.kept(id).collect();
         let said = |e: &Edge| (self.source(e), self.store.seen(e), e.marking);
         edges.sort_unstable_by(|a, b| in_order(&self.store, a, b).then_with(|| said(a).cmp(&said(b))));
         edges.dedup_by(|b, a| a.relation == b.relation && a.value == b.value && said(a) == said(b));
@@ -168,11 +172,11 @@ impl Tree {
     /// The pairs of [`Tree::edges_from`] in no order, and some of them several times: for
     /// whoever sorts what it makes of them.
     pub fn ways_from(&self, n: u32) -> impl Iterator<Item = EdgeView<'_>> {
-        self.kept(self.built.order[n]).filter_map(move |e| self.view(n, e))
+        self.kept(self.built.order[n]).filter_map(move |e| self.view(n, &e))
     }
 
     /// All pairs of a node whose value is a node, unordered.
-    fn kept(&self, id: ObsId) -> impl Iterator<Item = &Edge> {
+    fn kept(&self, id: ObsId) -> impl Iterator<Item = Edge> {
         let is_hub = move |rel: u8| self.built.cuts.get(&(id, rel)).is_some_and(|c| c & cut::HUB != 0);
         self.store.edges_of(id).filter(move |e| {
             counts(&self.rules, &self.store, e)
@@ -213,7 +217,7 @@ impl Tree {
             return Vec::new();
         }
         let mut pairs: Vec<Edge> =
-            self.store.edges_of(id).filter(|e| counts(&self.rules, &self.store, e)).copied().collect();
+            self.store.edges_of(id).filter(|e| counts(&self.rules, &self.store, e)).collect();
         distinct(&self.store, &mut pairs);
         // A source may count what it sent nothing of, or nothing within the time window.
         let counted = self.store.totals.get(&id).into_iter().flatten().map(|(rel, ..)| *rel);
@@ -230,7 +234,7 @@ impl Tree {
 
     /// How many values of a relation demanded lookups sent, whatever their time.
     fn sent(&self, id: ObsId, rel: u8) -> u64 {
-        let is_sent = |e: &&Edge| {
+        let is_sent = |e: &Edge| {
             let lookup = &self.store.lookups[e.lookup];
             e.relation == rel
                 && lookup.is(state::DEMANDED)
@@ -347,6 +351,38 @@ impl Tree {
         ended.sort_unstable_by_key(|(ask, ..)| *ask);
         let name = |ask: u8| self.rules.asks[usize::from(ask)].source.name.as_str();
         ended.into_iter().map(|(ask, end, verdicts)| (name(ask), end, verdicts)).collect()
+    }
+
+    /// Whether a name has an address now, over its aliases, by live DNS; `None` where that
+    /// was not asked or did not answer. What a budget kept out of the tree counts as well.
+    pub fn resolves(&self, n: u32) -> Option<bool> {
+        let is_live = |l: u32| {
+            let lookup = &self.store.lookups[l];
+            let source = &self.rules.asks[usize::from(lookup.ask)].source;
+            lookup.is(state::DEMANDED)
+                && source.class == Class::Dns
+                && source.returns.contains(&Relation::ResolvesTo)
+        };
+        let id = self.built.order[n];
+        let (mut seen, mut at) = (vec![id], 0);
+        while let Some(name) = seen.get(at).copied() {
+            at += 1;
+            for edge in self.store.edges_of(name).filter(|e| is_live(e.lookup)) {
+                match relation(edge.relation) {
+                    Relation::ResolvesTo => return Some(true),
+                    Relation::AliasOf if seen.len() < ALIASES && !seen.contains(&edge.value) => {
+                        seen.push(edge.value);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let answered = |l: u32| {
+            let good = |v: Verdict| matches!(v.end(), End::Found | End::Empty);
+            let mut verdicts = self.store.lookups[l].verdicts().peekable();
+            verdicts.peek().is_some() && verdicts.all(|(_, v)| good(v))
+        };
+        self.store.lookups_of(id).filter(|l| is_live(*l)).any(answered).then_some(false)
     }
 
     /// Whether some pair says that a node names a person.

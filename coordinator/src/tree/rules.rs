@@ -56,6 +56,14 @@ pub struct Suppression {
     pub count: Option<u64>,
 }
 
+impl Rule {
+    /// Whether no budget of its own can refuse one of its lookups: what may be refused is
+    /// never asked ahead.
+    pub fn is_unlimited(&self) -> bool {
+        self.source.credits.is_none() && self.ask.per_level.is_none() && self.ask.questions.is_none()
+    }
+}
+
 impl Rules {
     /// Resolves a plan against the sources there are. [`Plan::check`] has passed: an ask of
     /// an unknown source is dropped here.

@@ -183,6 +183,7 @@ fn ask(rng: &mut Rng, source: &SourceInfo, text: &mut String) {
     };
     let depth = match rng.below(8) {
         0 => depth + &format!("per_level = {}\n", rng.within(1, 4)),
+        1 => depth + &format!("questions = {}\n", rng.within(1, 30)),
         _ => depth,
     };
     let head = format!("[[ask]]\nsource = \"{}\"\n", source.name);

@@ -58,6 +58,7 @@ pub struct Reference<'a> {
     pub personal: BTreeSet<Observable>,
     zones: BTreeMap<Observable, Zone>,
     spent: BTreeMap<String, u64>,
+    asked: BTreeMap<u8, u64>,
     questions: u64,
 }
 
@@ -81,6 +82,7 @@ impl<'a> Reference<'a> {
             personal: BTreeSet::new(),
             zones: BTreeMap::new(),
             spent: BTreeMap::new(),
+            asked: BTreeMap::new(),
             questions: 0,
         };
         let seeds: BTreeSet<&Observable> = case.spec.seeds.iter().collect();
@@ -230,15 +232,18 @@ impl<'a> Reference<'a> {
         let spent = self.spent.get(&source.name).copied().unwrap_or(0);
         let over_credits = source.credits.is_some_and(|c| spent >= c);
         let over_questions = self.case.budgets.questions.is_some_and(|q| self.questions + u64::from(n) > q);
+        let asked = self.asked.get(&ask).copied().unwrap_or(0) + u64::from(n);
+        let over_own = self.case.plan.asks[usize::from(ask)].questions.is_some_and(|q| asked > q);
         let refused = if scoped && !scope.is_empty() && !Policy::covers(scope, &key) {
             Some(Verdict::Scope)
         } else {
-            (over_credits || over_questions).then_some(Verdict::Budget)
+            (over_credits || over_questions || over_own).then_some(Verdict::Budget)
         };
         let outcome = match refused {
             Some(v) => Outcome { verdicts: vec![v; n.into()], ..Outcome::default() },
             None => {
                 *self.spent.entry(source.name.clone()).or_default() += 1;
+                self.asked.insert(ask, asked);
                 self.questions += u64::from(n);
                 outcome(self.case, ask, &key, self.rounds)
             }

@@ -9,6 +9,7 @@
 
 mod answer;
 mod codec;
+mod over;
 mod records;
 mod results;
 mod split;
@@ -16,6 +17,7 @@ mod task;
 
 pub use answer::StoredAnswer;
 pub use codec::{Error, MAX_MESSAGE};
+pub use over::Over;
 pub use results::{LookupResult, Results};
 pub use split::PART;
 pub use task::{Ask, Task, TaskLookup};

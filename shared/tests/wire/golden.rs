@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kudzu_shared::cache;
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
-use kudzu_shared::wire::{Results, StoredAnswer, Task};
+use kudzu_shared::wire::{Over, Results, StoredAnswer, Task};
 
 use crate::samples;
 
@@ -13,10 +13,11 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn messages() -> [(&'static str, Vec<u8>); 3] {
+fn messages() -> [(&'static str, Vec<u8>); 4] {
     [
         ("task-1.0.bin", samples::task().encode().unwrap().into()),
         ("results-1.0.bin", samples::results().encode().unwrap().into()),
+        ("over-1.0.bin", samples::over().encode().unwrap().into()),
         ("cache-entry-1.0.bin", cache::entry::encode(&samples::stored()).unwrap().into()),
     ]
 }
@@ -61,6 +62,7 @@ fn golden_files_are_read() {
     let read = |name| std::fs::read(path(name)).unwrap();
     assert_eq!(Task::decode(&read("task-1.0.bin")).unwrap(), samples::task());
     assert_eq!(Results::decode(&read("results-1.0.bin")).unwrap(), samples::results());
+    assert_eq!(Over::decode(&read("over-1.0.bin")).unwrap(), samples::over());
     assert_eq!(StoredAnswer::decode(&read("cache-entry-1.0.bin")).unwrap(), samples::stored());
     assert_eq!(cache::entry::decode(&read("cache-entry-1.0.bin")).unwrap(), samples::stored());
 }

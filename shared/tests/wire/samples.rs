@@ -6,7 +6,7 @@ use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::{Answer, Part, Question, Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::wire::{Ask, LookupResult, Results, StoredAnswer, Task, TaskLookup};
+use kudzu_shared::wire::{Ask, LookupResult, Over, Results, StoredAnswer, Task, TaskLookup};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -102,6 +102,10 @@ fn answer_of(verdicts: &[Verdict], relations: &[Relation], facts: &[FactName]) -
 pub fn stored() -> StoredAnswer {
     let upstreams = vec!["192.0.2.53:53".into(), "https://rdap.example/".into()];
     StoredAnswer { observed_ms: 1_764_000_000_456, upstreams, answer: answer() }
+}
+
+pub fn over() -> Over {
+    Over { job: task().job }
 }
 
 pub fn results() -> Results {

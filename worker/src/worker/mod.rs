@@ -4,6 +4,7 @@
 mod cacher;
 mod dns;
 mod local;
+mod over;
 mod reporter;
 mod resolver;
 mod settle;
@@ -25,6 +26,7 @@ use kudzu_shared::limits::Limiter;
 use kudzu_shared::source::Class;
 use kudzu_shared::task::{Shutdown, Task, spawn};
 use kudzu_shared::time::Clock;
+use kudzu_shared::wire::Over;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::http::{self, Http};
@@ -123,6 +125,7 @@ struct Context {
     clock: Arc<dyn Clock>,
     http: Http,
     stats: Arc<Stats>,
+    jobs: Arc<over::Jobs>,
     upstreams: Arc<upstreams::Upstreams>,
     reports: mpsc::Sender<reporter::Report>,
     entries: mpsc::Sender<cacher::Entry>,
@@ -160,6 +163,7 @@ impl Worker {
         let Self { config, broker, cache, limiter, registry, resolver, clock, stats } = self;
         let http = Http::new(config.http, config.http_lookups, limiter, Arc::clone(&clock))?;
         let upstreams = Arc::new(upstreams::Upstreams::default());
+        let jobs = Arc::new(over::Jobs::default());
         let (reports, reports_in) = mpsc::channel(BACKLOG);
         let (entries, entries_in) = mpsc::channel(BACKLOG);
         let most = config.lookups.clamp(1, Semaphore::MAX_PERMITS);
@@ -178,6 +182,7 @@ impl Worker {
             clock,
             http,
             stats,
+            jobs: Arc::clone(&jobs),
             upstreams,
             reports,
             entries,
@@ -189,6 +194,9 @@ impl Worker {
         for (class, prefetch) in classes.into_iter().zip(config.prefetch) {
             consumers.push((class, consume(&*broker, class, prefetch).await?));
         }
+        let hints = broker.subscribe(Over::TOPIC).await;
+        let hints = hints.map_err(|source| Error::Consume { queue: Over::TOPIC, source })?;
+        let _hints = spawn("worker.over", over::listen(jobs, hints));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
         let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
         let lanes: FuturesUnordered<_> = consumers

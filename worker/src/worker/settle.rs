@@ -1,5 +1,6 @@
 //! A task's delivery: settled once all of its results are confirmed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::AcqRel};
 use std::sync::{Mutex, PoisonError};
 
@@ -17,10 +18,12 @@ pub(super) struct Held {
     left: AtomicUsize,
     settle: Mutex<Option<Box<dyn Settle>>>,
     gone: CancellationToken,
+    /// Keeps the job open, and ends with it.
+    _job: Arc<CancellationToken>,
 }
 
 impl Held {
-    pub(super) fn new(task: &Task, settle: Box<dyn Settle>) -> Self {
+    pub(super) fn new(task: &Task, settle: Box<dyn Settle>, job: Arc<CancellationToken>) -> Self {
         Self {
             job: task.job,
             epoch: task.epoch,
@@ -28,7 +31,8 @@ impl Held {
             asks: task.asks.clone(),
             left: AtomicUsize::new(task.lookups.len()),
             settle: Mutex::new(Some(settle)),
-            gone: CancellationToken::new(),
+            gone: job.child_token(),
+            _job: job,
         }
     }
 

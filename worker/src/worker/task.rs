@@ -57,16 +57,17 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     add(&context.stats.tasks, 1);
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
-    let held = Arc::new(Held::new(&task, settle));
+    let held = Arc::new(Held::new(&task, settle, context.jobs.token(task.job)));
     let run = Run { context, held, end, tlp: task.tlp };
-    let open = run.admit(task).await;
-    if open.is_empty() || run.held.is_gone() {
-        return;
-    }
+    let open = if run.held.is_gone() { Vec::new() } else { run.admit(task).await };
     match class {
+        _ if open.is_empty() || run.held.is_gone() => {}
         Class::Dns => dns::run(&run, open).await,
         Class::Http => web::run(&run, open).await,
         Class::Local => local::run(&run, open).await,
+    }
+    if run.held.is_gone() {
+        run.held.unwanted(); // Its job is over: nobody shall do it again.
     }
 }
 
