@@ -1,8 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{Process, Vars as _};
 use crate::limits::conformance;
 use crate::task;
+
+/// So many cases, or as many as `make fuzz` wants.
+fn cases(usual: u32) -> ProptestConfig {
+    let wanted = Process.get("PROPTEST_CASES").is_some();
+    if wanted { ProptestConfig::default() } else { ProptestConfig::with_cases(usual) }
+}
 
 fn paused() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
@@ -101,7 +108,7 @@ async fn the_map_is_bounded_and_busy_upstreams_stay() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     /// I6: whatever the pattern of arrival, no window of one second sees more grants than
     /// the rate, no more than the places are open, and nothing goes under a penalty.
