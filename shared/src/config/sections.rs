@@ -325,7 +325,7 @@ pub struct DeclaredSource {
     /// JSON pointer (RFC 6901) to a value, or to a list of values.
     pub value: String,
     /// Headers sent; `{api_key}` is replaced there too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "value::secrets::deserialize")]
     pub headers: BTreeMap<String, Secret>,
     /// The credential.
     #[serde(default)]
