@@ -256,6 +256,29 @@ api_key = \"hunter2\"
 }
 
 #[test]
+fn what_a_job_would_refuse_is_told() {
+    let found = errors(parse(
+        "[policy]\nexclude = [\"bank.example\", \"not a thing\"]\nown_assets = [\"10.0.0.0/99\"]\n\
+         [sources.parts]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
+         headers = { \"X Key\" = \"v\", Two = \"hunter2\\nX: y\", Good = \"v\" }\n\
+         [sources.y]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
+         headers = { Key = \"{api_key}\" }\napi_key = \"hunter2\\u00e4\"\n",
+    ));
+    for part in [
+        "k.toml:2: policy.exclude: `not a thing`: ",
+        "k.toml:3: policy.own_assets: `10.0.0.0/99`: ",
+        "k.toml:4: sources.parts: is the name of built-in sources",
+        "k.toml:8: sources.parts.headers: \"X Key\" is no name of a header",
+        "k.toml:8: sources.parts.headers: the value of \"Two\" is not one line",
+        "k.toml:13: sources.y.headers: the value of \"Key\" is not one line",
+    ] {
+        assert!(found.iter().any(|f| f.starts_with(part)), "{part}\nnot in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), 6, "{}", found.join("\n"));
+    assert!(!found.join("").contains("hunter2"));
+}
+
+#[test]
 fn a_dump_is_read_again() {
     let mut config = parse("[dns]\nown = true\nresolvers = [\"::1\"]\n[policy]\ntlp = \"green\"").unwrap();
     assert_eq!(parse(&config.dump()).unwrap(), config);
