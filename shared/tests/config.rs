@@ -259,6 +259,7 @@ api_key = \"hunter2\"
 fn what_a_job_would_refuse_is_told() {
     let found = errors(parse(
         "[policy]\nexclude = [\"bank.example\", \"not a thing\"]\nown_assets = [\"10.0.0.0/99\"]\n\
+         [packs]\nfiles = [\"nowhere.json\"]\n\
          [sources.parts]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
          headers = { \"X Key\" = \"v\", Two = \"hunter2\\nX: y\", Good = \"v\" }\n\
          [sources.y]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
@@ -267,15 +268,29 @@ fn what_a_job_would_refuse_is_told() {
     for part in [
         "k.toml:2: policy.exclude: `not a thing`: ",
         "k.toml:3: policy.own_assets: `10.0.0.0/99`: ",
-        "k.toml:4: sources.parts: is the name of built-in sources",
-        "k.toml:8: sources.parts.headers: \"X Key\" is no name of a header",
-        "k.toml:8: sources.parts.headers: the value of \"Two\" is not one line",
-        "k.toml:13: sources.y.headers: the value of \"Key\" is not one line",
+        "k.toml:5: packs.files: there is no file nowhere.json",
+        "k.toml:6: sources.parts: is the name of built-in sources",
+        "k.toml:10: sources.parts.headers: \"X Key\" is no name of a header",
+        "k.toml:10: sources.parts.headers: the value of \"Two\" is not one line",
+        "k.toml:15: sources.y.headers: the value of \"Key\" is not one line",
     ] {
         assert!(found.iter().any(|f| f.starts_with(part)), "{part}\nnot in\n{}", found.join("\n"));
     }
-    assert_eq!(found.len(), 6, "{}", found.join("\n"));
+    assert_eq!(found.len(), 7, "{}", found.join("\n"));
     assert!(!found.join("").contains("hunter2"));
+}
+
+#[test]
+fn files_of_lists_are_relative_to_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k.toml");
+    std::fs::write(&path, "[packs]\nfiles = [\"ours.json\"]\n").unwrap();
+    std::fs::write(folder.path().join("ours.json"), "{}").unwrap();
+    let config = Config::load(Some(&path), &Env::new(), &[]).unwrap();
+    assert_eq!(config.packs.files, [folder.path().join("ours.json")]);
+    let given = folder.path().join("ours.json");
+    let config = load("", &[("KUDZU_PACKS__FILES", given.to_str().unwrap())], &[]).unwrap();
+    assert_eq!(config.packs.files, [given]);
 }
 
 #[test]

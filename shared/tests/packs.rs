@@ -135,6 +135,22 @@ fn the_narrowest_entry_counts_then_the_first_list() {
 }
 
 #[test]
+fn lists_of_ones_own_come_after_the_built_in_ones() {
+    let ours = list("ours", "cdn", "cidr", r#"["192.0.2.0/24", "1.1.1.1"]"#);
+    let packs = Packs::load(&[ours.path().to_owned()]).unwrap();
+    assert_eq!(packs.versions().len(), Packs::builtin().versions().len() + 1);
+    assert_eq!(class(&packs, "192.0.2.1"), Some(ListClass::Cdn));
+    assert_eq!(class(&packs, "1.1.1.1"), Some(ListClass::PublicResolver));
+    assert_eq!(Packs::load(&[]).unwrap().versions(), Packs::builtin().versions());
+    // Every failure names the file.
+    let bad = list("l", "cdn", "cidr", r#"["1.2.3.4/33"]"#);
+    for path in [bad.path(), Path::new("/nonexistent/list.json")] {
+        let error = Packs::load(&[path.to_owned()]).unwrap_err();
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
+}
+
+#[test]
 fn bad_lists_are_refused_by_name() {
     let refused = |file: tempfile::NamedTempFile| Packs::empty().with_file(file.path()).unwrap_err();
     assert!(matches!(refused(written("{")), PackError::Json { .. }));

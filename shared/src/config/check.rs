@@ -32,6 +32,9 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
     for name in config.pairs.keys() {
         instance_name(layers, &format!("pairs.{name}"), name);
     }
+    for file in config.packs.files.iter().filter(|f| !f.is_file()) {
+        layers.complain("packs.files", format!("there is no file {}", file.display()));
+    }
     policy(config, layers);
     for (name, source) in &config.sources {
         declared(layers, &format!("sources.{name}"), name, source);

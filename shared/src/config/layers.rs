@@ -70,6 +70,10 @@ impl Layers {
         if let Some(Value::Table(pairs)) = self.table.get_mut("pairs") {
             pairs.iter_mut().for_each(|(_, value)| resolve(value));
         }
+        let files = self.table.get_mut("packs").and_then(|packs| packs.get_mut("files"));
+        if let Some(Value::Array(files)) = files {
+            files.iter_mut().for_each(resolve);
+        }
     }
 
     pub(super) fn environment(&mut self, vars: &dyn Vars) {
