@@ -7,6 +7,7 @@ use std::path::Path;
 
 use kudzu_shared::observable::Observable;
 use kudzu_shared::packs::{ListClass, PackError, Packs};
+use kudzu_shared::time::parse_time;
 use proptest::prelude::*;
 
 fn class(packs: &Packs, text: &str) -> Option<ListClass> {
@@ -42,6 +43,9 @@ fn embedded_lists_are_whole() {
                 versions.iter().find(|v| v.name == name).unwrap_or_else(|| panic!("{name} is missing"));
             assert!(text.contains(&format!("\n# entries: {}\n", read.entries)), "{name}");
             assert!(text.contains("\n# licence: CC0-1.0\n"), "{name}");
+            let date = read.date.as_deref().unwrap_or_else(|| panic!("{name} has no date"));
+            assert!(text.contains(&format!("\n# date: {date}\n")), "{name}");
+            assert!(date.len() == 10 && parse_time(date).is_some(), "{name}: {date}");
             assert_eq!(read.sha256.len(), 64);
             assert!(!read.version.is_empty() && !read.source.is_empty());
         }
@@ -132,6 +136,25 @@ fn the_narrowest_entry_counts_then_the_first_list() {
     }
     let version = &packs.versions()[0];
     assert_eq!((&*version.name, &*version.version, version.entries), ("wide", "3", 3));
+    assert_eq!(version.date, None);
+}
+
+#[test]
+fn a_version_that_is_a_date_is_the_date() {
+    for (version, date) in [
+        ("20251223", Some("2025-12-23")),
+        ("\"20251223\"", Some("2025-12-23")),
+        ("20251323", None),
+        ("12345678", None),
+        ("2", None),
+        ("\"2025-12-23\"", None),
+    ] {
+        let file = written(&format!(
+            r#"{{"name": "l", "class": "cdn", "type": "cidr", "version": {version}, "list": []}}"#
+        ));
+        let packs = Packs::empty().with_file(file.path()).unwrap();
+        assert_eq!(packs.versions()[0].date.as_deref(), date, "{version}");
+    }
 }
 
 #[test]

@@ -106,6 +106,8 @@ pub struct PackVersion {
     pub class: ListClass,
     /// The publisher's version; the MISP lists mostly use the date as YYYYMMDD.
     pub version: String,
+    /// The day it is of, as YYYY-MM-DD; `None` where a file does not tell.
+    pub date: Option<String>,
     /// Where it comes from.
     pub source: String,
     /// How many entries it has.
