@@ -74,12 +74,14 @@ pub struct Walk<'a> {
     scratch: Vec<u8>,
     /// Records that were announced and cannot be reached, or that are broken.
     pub broken: u16,
+    /// The section in which the message ends too early.
+    pub cut: Option<Section>,
 }
 
 impl<'a> Walk<'a> {
     /// From the octet after the question on; the counts are the header's.
     pub fn new(message: &'a [u8], at: usize, counts: [u16; 3]) -> Self {
-        Self { message, at, left: counts, scratch: Vec::with_capacity(64), broken: 0 }
+        Self { message, at, left: counts, scratch: Vec::with_capacity(64), broken: 0, cut: None }
     }
 
     fn section(&mut self) -> Option<Section> {
@@ -124,6 +126,7 @@ impl Iterator for Walk<'_> {
                 let lost = self.left.iter().fold(1_u16, |sum, n| sum.saturating_add(*n));
                 self.broken = self.broken.saturating_add(lost);
                 self.left = [0; 3];
+                self.cut = Some(section);
                 None
             }
         }
