@@ -8,6 +8,7 @@ unpacked:
     PYTHONPATH=DIR scripts/packs.py shared/packs
 """
 
+import datetime
 import importlib.metadata
 import importlib.util
 import ipaddress
@@ -72,6 +73,17 @@ def networks(entries):
     return out
 
 
+def dates(versions):
+    """The versions that are a date, as YYYY-MM-DD."""
+    found = []
+    for version in map(str, versions):
+        try:
+            found.append(datetime.datetime.strptime(version, "%Y%m%d").date().isoformat())
+        except ValueError:
+            pass
+    return found
+
+
 def parents(name):
     return (name.split(".", i)[-1] for i in range(1, name.count(".") + 1))
 
@@ -98,6 +110,8 @@ def main(out):
     spec = importlib.util.find_spec("pymispwarninglists")
     lists = pathlib.Path(spec.submodule_search_locations[0]) / "data" / "misp-warninglists" / "lists"
     release = importlib.metadata.version("pymispwarninglists")
+    every = [json.loads(path.read_text())["version"] for path in lists.glob("*/list.json")]
+    newest = max(dates(every))
     for pack, sources, klass, kind in PACKS:
         read = [json.loads((lists / source / "list.json").read_text()) for source in sources]
         entries = [entry for data in read for entry in data["list"]]
@@ -109,6 +123,8 @@ def main(out):
             "class": klass,
             "type": kind,
             "version": "+".join(str(data["version"]) for data in read),
+            # The oldest of what it joins; lists that count their versions stand as of the release.
+            "date": min(dates(data["version"] for data in read), default=newest),
             "source": f"MISP warninglists {', '.join(sources)} (pymispwarninglists {release})",
             "licence": "CC0-1.0",
             "entries": len(lines),

@@ -57,10 +57,29 @@ pub fn chain<'a>(qname: &'a [u8], qtype: u16, records: &'a [Record]) -> Chain<'a
 #[derive(Debug)]
 pub(crate) struct Read {
     pub(crate) reply: Reply,
-    /// The TC bit: ask over TCP.
+    /// The TC bit.
     pub(crate) truncated: bool,
+    /// The answer section ends before the records that it announces.
+    pub(crate) cut: bool,
     /// The server repeated no question: it cannot read the query, or its EDNS.
     pub(crate) bare: bool,
+}
+
+impl Read {
+    /// There is more than this: ask over TCP.
+    pub(crate) fn is_partial(&self) -> bool {
+        self.truncated || self.cut
+    }
+}
+
+/// The reply that an exchange over TCP comes to. What is cut off there stays so: malformed,
+/// with the records before the cut.
+pub(crate) fn over_tcp(token: u64, read: std::io::Result<Read>) -> Reply {
+    let reply = match read {
+        Ok(read) if !read.truncated => read.reply,
+        Ok(_) | Err(_) => Reply::failed(token, Verdict::Truncated),
+    };
+    Reply { transport: Transport::Tcp, ..reply }
 }
 
 /// Reads a response. `None` where it is none, or is one to another question.
@@ -106,21 +125,26 @@ pub(crate) fn read(question: &Question, m: &[u8]) -> Option<Read> {
         }
     }
     reply.broken = walk.broken;
+    let cut = walk.cut == Some(Section::Answer);
     reply.rcode = Some(rcode);
     // No answer, not authoritative, no recursion: only a hint where else to ask.
     let lame = referral && reply.negative_ttl.is_none() && header[2] & 0x04 == 0 && header[3] & 0x80 == 0;
-    reply.verdict = verdict(question, &reply, lame);
+    reply.verdict = verdict(question, &reply, lame, cut);
     reply.transport = Transport::Udp;
     reply.rtt = Duration::ZERO;
-    Some(Read { reply, truncated: header[2] & 0x02 != 0, bare })
+    Some(Read { reply, truncated: header[2] & 0x02 != 0, cut, bare })
 }
 
-fn verdict(question: &Question, reply: &Reply, lame: bool) -> Verdict {
+fn verdict(question: &Question, reply: &Reply, lame: bool, cut: bool) -> Verdict {
     match reply.rcode {
         Some(0 | 3) => {}
         Some(2) => return Verdict::ServFail,
         Some(5 | 9) => return Verdict::Refused,
         _ => return Verdict::FormErr,
+    }
+    if cut {
+        // What is there must not look like all there is.
+        return Verdict::Malformed;
     }
     let chain = chain(&question.name, question.qtype, &reply.records);
     if !chain.found.is_empty() {

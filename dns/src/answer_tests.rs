@@ -93,8 +93,13 @@ fn verdicts() {
         ([0x80, 0x00], [0, 1, 0], ns.clone(), Verdict::Lame),
         ([0x80, 0x80], [0, 1, 0], ns, Verdict::NoData),
         ([0x81, 0x80], [1, 0, 0], short.clone(), Verdict::Malformed),
-        ([0x81, 0x80], [2, 0, 0], [short, good].concat(), Verdict::Found),
+        ([0x81, 0x80], [2, 0, 0], [short, good.clone()].concat(), Verdict::Found),
         ([0x81, 0x80], [9, 0, 0], vec![], Verdict::Malformed),
+        // Part of an answer section once looked like all of it.
+        ([0x81, 0x80], [2, 0, 0], good.clone(), Verdict::Malformed),
+        ([0x81, 0x80], [2, 0, 0], [&good[..], &good[..9]].concat(), Verdict::Malformed),
+        ([0x81, 0x82], [2, 0, 0], good.clone(), Verdict::ServFail),
+        ([0x81, 0x80], [1, 0, 7], good, Verdict::Found),
     ];
     for (flags, counts, sections, expected) in cases {
         let read = read(&q, &response(&q, flags, counts, &sections)).unwrap();
@@ -103,6 +108,29 @@ fn verdicts() {
     }
     let negative = read(&q, &response(&q, [0x81, 0x83], [0, 1, 0], &soa)).unwrap();
     assert_eq!(negative.reply.negative_ttl, Some(9));
+}
+
+#[test]
+fn what_is_cut_off_is_partial() {
+    let q = question("a");
+    let good = [&n("a")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
+    for (flags, counts, partial) in [
+        ([0x81, 0x80], [1, 0, 0], false),
+        ([0x81, 0x80], [1, 1, 1], false),
+        ([0x81, 0x80], [4000, 0, 0], true),
+        ([0x83, 0x80], [1, 0, 0], true),
+    ] {
+        let m = response(&q, flags, counts, &good);
+        let udp = read(&q, &m).unwrap();
+        assert_eq!((udp.is_partial(), udp.reply.records.len()), (partial, 1), "{flags:?} {counts:?}");
+        let tcp = over_tcp(7, read(&q, &m).ok_or_else(|| std::io::ErrorKind::Other.into()));
+        let (verdict, records) = match (partial, udp.truncated) {
+            (false, _) => (Verdict::Found, 1),
+            (true, false) => (Verdict::Malformed, 1),
+            (true, true) => (Verdict::Truncated, 0),
+        };
+        assert_eq!((tcp.verdict, tcp.records.len(), tcp.transport), (verdict, records, Transport::Tcp));
+    }
 }
 
 #[test]

@@ -98,14 +98,10 @@ impl Inner {
     }
 
     async fn once(&self, server: SocketAddr, question: &Question) -> Reply {
-        let read = match self.udp(server, question).await {
-            Ok(read) if read.truncated => {
-                let read = tcp::exchange(server, question, self.timeout).await;
-                read.ok().filter(|r| !r.truncated).ok_or(Verdict::Truncated)
+        match self.udp(server, question).await {
+            Ok(read) if read.is_partial() => {
+                answer::over_tcp(question.token, tcp::exchange(server, question, true, self.timeout).await)
             }
-            other => other,
-        };
-        match read {
             Ok(read) => read.reply,
             Err(verdict) => Reply { transport: Transport::Udp, ..Reply::failed(question.token, verdict) },
         }

@@ -5,9 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::name;
 use crate::rtype as types;
 
-/// The most records of one set that [`cap`] keeps.
-pub const MAX_SET: usize = 4096;
-
 /// A resource record of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Record {
@@ -77,12 +74,14 @@ pub struct Walk<'a> {
     scratch: Vec<u8>,
     /// Records that were announced and cannot be reached, or that are broken.
     pub broken: u16,
+    /// The section in which the message ends too early.
+    pub cut: Option<Section>,
 }
 
 impl<'a> Walk<'a> {
     /// From the octet after the question on; the counts are the header's.
     pub fn new(message: &'a [u8], at: usize, counts: [u16; 3]) -> Self {
-        Self { message, at, left: counts, scratch: Vec::with_capacity(64), broken: 0 }
+        Self { message, at, left: counts, scratch: Vec::with_capacity(64), broken: 0, cut: None }
     }
 
     fn section(&mut self) -> Option<Section> {
@@ -127,6 +126,7 @@ impl Iterator for Walk<'_> {
                 let lost = self.left.iter().fold(1_u16, |sum, n| sum.saturating_add(*n));
                 self.broken = self.broken.saturating_add(lost);
                 self.left = [0; 3];
+                self.cut = Some(section);
                 None
             }
         }
@@ -173,28 +173,6 @@ fn strings(mut raw: &[u8]) -> Option<Vec<Box<[u8]>>> {
     }
     // RFC 1035 section 3.3.14: one or more strings.
     (!all.is_empty()).then_some(all)
-}
-
-/// Sorts records canonically (owner, type, class, data), drops repeated ones, and keeps the
-/// first `limit` (at most [`MAX_SET`]) of each set. Returns how many there were of each set
-/// that was cut, by the set's owner and type.
-pub fn cap(records: &mut Vec<Record>, limit: usize) -> Vec<(Box<[u8]>, u16, usize)> {
-    let limit = limit.clamp(1, MAX_SET);
-    records.sort_unstable_by(|a, b| {
-        (&a.name, a.rtype, a.class, &a.data, a.ttl).cmp(&(&b.name, b.rtype, b.class, &b.data, b.ttl))
-    });
-    records.dedup_by(|b, a| (&a.name, a.rtype, a.class, &a.data) == (&b.name, b.rtype, b.class, &b.data));
-    let mut cut = Vec::new();
-    let mut kept = Vec::with_capacity(records.len());
-    let all = std::mem::take(records);
-    for set in all.chunk_by(|a, b| (&a.name, a.rtype) == (&b.name, b.rtype)) {
-        if set.len() > limit {
-            cut.push((set[0].name.clone(), set[0].rtype, set.len()));
-        }
-        kept.extend_from_slice(&set[..set.len().min(limit)]);
-    }
-    *records = kept;
-    cut
 }
 
 #[cfg(test)]

@@ -75,24 +75,6 @@ fn a_length_past_the_end_loses_the_rest_and_says_so() {
     assert_eq!((all.len(), broken), (1, 4));
 }
 
-#[test]
-fn sets_are_capped_in_canonical_order_with_their_total() {
-    let record = |n: u8, rtype| Record {
-        name: OWNER.into(),
-        rtype,
-        class: 1,
-        ttl: u32::from(n),
-        data: Data::A(Ipv4Addr::new(0, 0, 0, n)),
-    };
-    let mut all: Vec<Record> = (0..10).rev().map(|n| record(n, 1)).collect();
-    all.push(record(3, 1));
-    all.push(record(1, 2));
-    let cut = cap(&mut all, 4);
-    assert_eq!(cut, vec![(OWNER.into(), 1, 10)]);
-    let last: Vec<u32> = all.iter().map(|r| r.ttl).collect();
-    assert_eq!(last, [0, 1, 2, 3, 1]);
-}
-
 proptest! {
     #[test]
     fn never_panics(message in proptest::collection::vec(any::<u8>(), 0..600), at in 0_usize..600, counts: [u16; 3]) {

@@ -15,6 +15,8 @@ const BENCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 pub(crate) const SENDS_PER_SERVER: usize = 3;
 /// When to look again where a place in flight is awaited: answers come sooner than a timer.
 const RECHECK: Duration = Duration::from_millis(2);
+/// How long a server that cannot read EDNS is asked without it.
+const PLAIN: Duration = Duration::from_secs(600);
 
 /// A resolver, and what it bears.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +39,24 @@ pub trait Gate: Send + Sync + 'static {
     fn admit(&self, server: SocketAddr, now: Instant) -> Result<(), Instant>;
 }
 
+/// One send of a question, and what became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub(crate) server: u16,
+    pub(crate) fate: Fate,
+}
+
+/// What became of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing yet, or another exchange with the same server follows.
+    Open,
+    /// Not answered in time.
+    Lost,
+    /// The server had its say, and would say the same again from its cache (RFC 9520).
+    Answered,
+}
+
 /// Shared by all drivers.
 pub(crate) struct Servers {
     all: Vec<State>,
@@ -47,13 +67,34 @@ pub(crate) struct Servers {
 
 struct State {
     server: Server,
+    pace: Option<Pace>,
     open: AtomicU32,
     /// Timeouts since the last answer.
     failures: AtomicU32,
     /// Nanoseconds since the begin.
     benched_until: AtomicU64,
-    /// When the next question is due (GCRA), nanoseconds since the begin.
-    due: AtomicU64,
+    /// When the bucket is full again (GCRA), nanoseconds since the begin.
+    full_at: AtomicU64,
+    /// No EDNS before this, nanoseconds since the begin.
+    plain_until: AtomicU64,
+}
+
+/// One question each `step`, up to `early` ahead, both in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    step: u64,
+    early: u64,
+}
+
+impl Pace {
+    /// A burst of 20 ms, so that timers of a millisecond reach the rate. It is taken out of
+    /// the rate: a window of a second holds at most `burst - 1 + ceil(1 s / step)`.
+    fn of(rate: f64) -> Option<Self> {
+        let rate = Some(rate).filter(|r| r.is_finite())?.max(1e-4);
+        let burst = (rate / 50.0).floor().max(1.0);
+        let step = (1e9 / (rate - burst + 1.0)).ceil();
+        Some(Self { step: step as u64, early: (step * (burst - 1.0)) as u64 })
+    }
 }
 
 /// Whom to send to.
@@ -69,12 +110,14 @@ pub(crate) enum Choice {
 
 impl Servers {
     pub(crate) fn new(servers: Vec<Server>, gate: Option<Arc<dyn Gate>>) -> Self {
-        let state = |server| State {
+        let state = |server: Server| State {
+            pace: server.rate.and_then(Pace::of),
             server,
             open: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             benched_until: AtomicU64::new(0),
-            due: AtomicU64::new(0),
+            full_at: AtomicU64::new(0),
+            plain_until: AtomicU64::new(0),
         };
         let all = servers.into_iter().map(state).collect();
         Self { all, next: AtomicU32::new(0), begin: Instant::now(), gate }
@@ -92,13 +135,16 @@ impl Servers {
         u64::try_from(at.duration_since(self.begin).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// The next server for a question that was sent to `asked` before: those asked least,
-    /// benched ones last, in turn.
-    pub(crate) fn choose(&self, asked: &[u16], now: Instant) -> Choice {
+    /// The next server for a question with these sends behind it: those asked least, benched
+    /// ones last, in turn; none that had its say.
+    pub(crate) fn choose(&self, asked: &[Sent], now: Instant) -> Choice {
         let (n, now_ns) = (self.all.len(), self.nanos(now));
         let first = self.next.fetch_add(1, Relaxed) as usize;
-        let sends = |i: usize| asked.iter().filter(|a| usize::from(**a) == i).count();
-        let benched = |i: usize| self.all[i].benched_until.load(Relaxed) > now_ns;
+        let sends = |i: usize| {
+            let own = || asked.iter().filter(|s| usize::from(s.server) == i);
+            if own().any(|s| s.fate == Fate::Answered) { SENDS_PER_SERVER } else { own().count() }
+        };
+        let benched = |i: usize| self.is_benched(i, now_ns);
         let fewest = (0..n).filter(|i| !benched(*i)).map(sends).min();
         let all_benched = fewest.is_none();
         let fewest = fewest.or_else(|| (0..n).map(sends).min()).unwrap_or(SENDS_PER_SERVER);
@@ -118,31 +164,48 @@ impl Servers {
         wait.map_or(Choice::Nobody, Choice::Wait)
     }
 
+    /// This very server, for the second half of an exchange with it.
+    pub(crate) fn again(&self, server: u16, now: Instant) -> Choice {
+        match self.take(usize::from(server), now, self.nanos(now)) {
+            Ok(()) => Choice::Send(server),
+            Err(at) => Choice::Wait(at),
+        }
+    }
+
+    /// Left alone: for a while, or until its probe is answered.
+    fn is_benched(&self, i: usize, now_ns: u64) -> bool {
+        let state = &self.all[i];
+        let probed = || self.is_probed(state) && state.open.load(Relaxed) > 0;
+        state.benched_until.load(Relaxed) > now_ns || probed()
+    }
+
+    /// One that was benched is probed with one question at a time.
+    fn is_probed(&self, state: &State) -> bool {
+        state.failures.load(Relaxed) >= PATIENCE && self.all.len() > 1
+    }
+
     fn take(&self, i: usize, now: Instant, now_ns: u64) -> Result<(), Instant> {
         let state = &self.all[i];
-        // One that was benched is probed with one question at a time.
-        let probing = state.failures.load(Relaxed) >= PATIENCE && self.all.len() > 1;
-        let most = if probing { 1 } else { state.server.in_flight.unwrap_or(u32::MAX).max(1) };
+        let most = if self.is_probed(state) { 1 } else { state.server.in_flight.unwrap_or(u32::MAX).max(1) };
         if state.open.fetch_update(Relaxed, Relaxed, |n| (n < most).then_some(n + 1)).is_err() {
             return Err(now + RECHECK);
         }
-        let paced = self.pace(state, now_ns).map_err(|due| self.begin + Duration::from_nanos(due));
+        let paced = state.pace(now_ns).map_err(|due| self.begin + Duration::from_nanos(due));
         let gate = |()| self.gate.as_ref().map_or(Ok(()), |g| g.admit(state.server.addr, now));
         paced.and_then(gate).inspect_err(|_| {
             state.open.fetch_sub(1, Relaxed);
         })
     }
 
-    /// GCRA with a burst of 20 ms, so that timers of a millisecond reach the rate.
-    fn pace(&self, state: &State, now_ns: u64) -> Result<(), u64> {
-        let Some(rate) = state.server.rate.filter(|r| r.is_finite()) else { return Ok(()) };
-        let step = (1e9 / rate.max(1e-4)) as u64;
-        let burst = step.max(20_000_000);
-        let taken = state.due.fetch_update(Relaxed, Relaxed, |due| {
-            let due = due.max(now_ns);
-            (due + step <= now_ns + burst).then_some(due + step)
-        });
-        taken.map(|_| ()).map_err(|due| (due + step).saturating_sub(burst))
+    /// Whether it is asked with EDNS.
+    pub(crate) fn edns(&self, server: u16, now: Instant) -> bool {
+        self.all[usize::from(server)].plain_until.load(Relaxed) <= self.nanos(now)
+    }
+
+    /// It answered without EDNS what it could not read with it.
+    pub(crate) fn reads_plain_only(&self, server: u16, now: Instant) {
+        let until = self.nanos(now + PLAIN);
+        self.all[usize::from(server)].plain_until.store(until, Relaxed);
     }
 
     /// A place is free again.
@@ -174,90 +237,18 @@ impl Servers {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn servers(n: u16, rate: Option<f64>, in_flight: Option<u32>) -> Servers {
-        let addr = |i: u16| SocketAddr::from(([127, 0, 0, 1], i + 1));
-        Servers::new((0..n).map(|i| Server { addr: addr(i), rate, in_flight }).collect(), None)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn others_first_and_three_sends_at_most() {
-        let s = servers(2, None, None);
-        let mut asked = Vec::new();
-        while let Choice::Send(i) = s.choose(&asked, Instant::now()) {
-            asked.push(i);
-        }
-        assert_eq!(asked.len(), 6);
-        assert!(asked.chunks(2).all(|pair| pair[0] != pair[1]));
-        assert_eq!(s.choose(&asked, Instant::now()), Choice::Nobody);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn no_window_of_a_second_is_above_the_rate() {
-        let s = servers(1, Some(100.0), None);
-        let mut sent = Vec::new();
-        while sent.len() < 500 {
-            match s.choose(&[], Instant::now()) {
-                Choice::Send(_) => sent.push(Instant::now()),
-                Choice::Wait(at) => tokio::time::sleep_until(at).await,
-                Choice::Nobody => panic!("no server"),
-            }
-        }
-        let within =
-            |at: Instant| sent.iter().filter(|t| **t >= at && **t < at + Duration::from_secs(1)).count();
-        assert!(sent.iter().all(|t| within(*t) <= 105), "{:?}", sent.iter().map(|t| within(*t)).max());
-        assert!(sent[499] - sent[0] < Duration::from_millis(5100));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn places_in_flight_are_given_back() {
-        let s = servers(1, None, Some(2));
-        assert_eq!(s.choose(&[], Instant::now()), Choice::Send(0));
-        assert_eq!(s.choose(&[], Instant::now()), Choice::Send(0));
-        assert!(matches!(s.choose(&[], Instant::now()), Choice::Wait(_)));
-        s.release(0);
-        assert_eq!(s.choose(&[], Instant::now()), Choice::Send(0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_dead_server_is_benched_probed_and_forgiven() {
-        let s = servers(2, None, None);
-        (0..PATIENCE).for_each(|_| s.timed_out(0, Instant::now()));
-        for _ in 0..10 {
-            assert_eq!(s.choose(&[], Instant::now()), Choice::Send(1));
-        }
-        tokio::time::advance(Duration::from_millis(1001)).await;
-        let probes = (0..10).filter(|_| s.choose(&[], Instant::now()) == Choice::Send(0)).count();
-        assert_eq!(probes, 1);
-        s.answered(0);
-        s.release(0);
-        let shared = (0..10).filter(|_| s.choose(&[], Instant::now()) == Choice::Send(0)).count();
-        assert_eq!(shared, 5);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn where_all_are_benched_they_are_asked_all_the_same() {
-        let s = servers(2, None, None);
-        (0..PATIENCE * 2).for_each(|i| s.timed_out((i % 2) as u16, Instant::now()));
-        assert!(matches!(s.choose(&[], Instant::now()), Choice::Send(_)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_gate_has_its_say() {
-        struct Shut(Instant);
-        impl Gate for Shut {
-            fn admit(&self, _: SocketAddr, _: Instant) -> Result<(), Instant> {
-                Err(self.0)
-            }
-        }
-        let at = Instant::now() + Duration::from_secs(9);
-        let one = Server { addr: SocketAddr::from(([127, 0, 0, 1], 1)), rate: None, in_flight: Some(1) };
-        let s = Servers::new(vec![one], Some(Arc::new(Shut(at))));
-        for _ in 0..3 {
-            assert_eq!(s.choose(&[], Instant::now()), Choice::Wait(at));
-        }
+impl State {
+    /// Takes a grant, or says when to ask again.
+    fn pace(&self, now_ns: u64) -> Result<(), u64> {
+        let Some(Pace { step, early }) = self.pace else { return Ok(()) };
+        let taken = self.full_at.fetch_update(Relaxed, Relaxed, |full_at| {
+            let full_at = full_at.max(now_ns);
+            (full_at <= now_ns + early).then_some(full_at + step)
+        });
+        taken.map(|_| ()).map_err(|full_at| full_at.saturating_sub(early))
     }
 }
+
+#[cfg(test)]
+#[path = "servers_tests.rs"]
+mod tests;

@@ -28,13 +28,71 @@ pub fn rfc3339(at: UnixSeconds) -> String {
     jiff::Timestamp::from_second(clamped).map(|t| t.to_string()).unwrap_or_default()
 }
 
-/// Reads RFC 3339 text, or a date alone (midnight UTC).
+/// Reads RFC 3339 text. Without an offset it is UTC; a date alone is its midnight.
 pub fn parse_time(text: &str) -> Option<UnixSeconds> {
     let text = text.trim();
     if let Ok(t) = text.parse::<jiff::Timestamp>() {
         return Some(t.as_second());
     }
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let zoned = date.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    // What has an offset or a zone and cannot be read with it must not be read without.
+    let (_, clock) = text.split_once(['T', 't', ' ']).unwrap_or_default();
+    if text.contains('[') || clock.contains(['+', '-', 'Z', 'z']) {
+        return None;
+    }
+    let civil: jiff::civil::DateTime = text.parse().ok()?;
+    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(zoned.timestamp().as_second())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_with_and_without_an_offset() {
+        let noon = 1_772_366_400;
+        for (text, expected) in [
+            ("2026-03-01T12:00:00Z", noon),
+            ("2026-03-01T13:00:00+01:00", noon),
+            ("2026-03-01T07:00:00.75-05:00", noon),
+            // The time of day was once lost here.
+            ("2026-03-01T12:00:00", noon),
+            ("2026-03-01 12:00:00", noon),
+            (" 2026-03-01 12:00:00.999 ", noon),
+            ("2026-03-01T17:45:10", noon + 20_710),
+            ("2026-03-01T12:00", noon),
+            ("2026-03-01", noon - 43_200),
+            ("1969-12-31T23:59:59", -1),
+        ] {
+            assert_eq!(parse_time(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time() {
+        for bad in [
+            "",
+            "now",
+            "12:00",
+            "2026",
+            "2026-03",
+            "2026-02-30",
+            "2026-03-01T25:00:00",
+            "2026-03-01T12:00:00[Europe/Berlin]",
+            "2026-03-01[Europe/Berlin]",
+            "2026-03-01T12:00:00+99:00",
+            "9999-12-31T23:59:59-23:00",
+            "1772366400",
+        ] {
+            assert_eq!(parse_time(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for at in [-1, 0, 1_772_366_400, 253_402_300_799] {
+            assert_eq!(parse_time(&rfc3339(at.min(253_402_207_200))), Some(at.min(253_402_207_200)));
+        }
+        assert_eq!(rfc3339(i64::MIN), "0001-01-01T00:00:00Z");
+    }
 }

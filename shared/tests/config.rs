@@ -90,6 +90,8 @@ fn text_from_outside_gets_the_type_of_its_key() {
         ("KUDZU_PDNS__URL", "https://pdns.example/q/"),
         ("KUDZU_PDNS__USER", "12"),
         ("KUDZU_PDNS__PASSWORD", "1.50"),
+        ("KUDZU_SOURCES__X__API_KEY", "\"abc\""),
+        ("KUDZU_SOURCES__X__HEADERS__X-KEY", "'{api_key}'"),
         ("KUDZU_POLICY__TLP", "amber+strict"),
         ("KUDZU_POLICY__OWN_ASSETS", r#"["a.example", "b.example"]"#),
         ("KUDZU_PAIRS__MINE", "7"),
@@ -104,6 +106,10 @@ fn text_from_outside_gets_the_type_of_its_key() {
     assert_eq!(config.rdap.rate, 7.0);
     assert_eq!(config.pdns.user.as_deref(), Some("12"));
     assert_eq!(config.pdns.password.as_ref().map(Secret::expose), Some("1.50"));
+    // Quotes belong to a secret: it is no TOML.
+    let x = &config.sources["x"];
+    assert_eq!(x.api_key.as_ref().map(Secret::expose), Some("\"abc\""));
+    assert_eq!(x.headers["x-key"].expose(), "'{api_key}'");
     assert_eq!((config.policy.tlp, config.policy.pap), (Tlp::AmberStrict, Pap::Red));
     assert_eq!(config.policy.own_assets, ["a.example", "b.example"]);
     assert_eq!(config.pairs["mine"], Path::new("7"));
@@ -222,8 +228,69 @@ api_key = \"hunter2\"
         let failed = parse(&file.replace(from, to)).unwrap_err().to_string();
         assert!(!failed.contains("hunter2") && !failed.contains("4112"), "{failed}");
     }
-    let failed = parse("[certs]\nurl = \"hunter2\"").unwrap_err().to_string();
-    assert!(!failed.contains("hunter2"), "{failed}");
+    let files = [
+        "[certs]\nurl = \"hunter2\"",
+        "[sources.x]\nheaders = \"Authorization: hunter2\"",
+        "[sources.x]\nheaders = { Authorization = [\"hunter2\"], X = 4112 }",
+        "[sources]\nx = \"hunter2, expected nothing\"",
+        "sources = \"hunter2\"\npdns = \"hunter2\"",
+        "sources = 4112\npdns = 4112",
+        "[pdns]\nrate = \"hunter2\"\nuser = 4112",
+    ];
+    for text in files {
+        let failed = parse(text).unwrap_err().to_string();
+        assert!(!failed.contains("hunter2") && !failed.contains("4112"), "{failed}");
+    }
+    for (name, text) in [
+        ("KUDZU_SOURCES__X__HEADERS", "Authorization: Bearer hunter2"),
+        ("KUDZU_SOURCES__X__HEADERS", "{ Authorization = [\"hunter2\"] }"),
+        ("KUDZU_SOURCES__X__HEADERS", "4112"),
+        ("KUDZU_SOURCES__X", "{ api_key = \"hunter2\""),
+        ("KUDZU_SOURCES__X", "4112"),
+        ("KUDZU_PDNS__RATE", "hunter2"),
+    ] {
+        let failed = load("", &[(name, text)], &[]).unwrap_err().to_string();
+        assert!(!failed.contains("hunter2") && !failed.contains("4112"), "{failed}");
+        assert!(failed.contains("expected"), "{failed}");
+    }
+}
+
+#[test]
+fn what_a_job_would_refuse_is_told() {
+    let found = errors(parse(
+        "[policy]\nexclude = [\"bank.example\", \"not a thing\"]\nown_assets = [\"10.0.0.0/99\"]\n\
+         [packs]\nfiles = [\"nowhere.json\"]\n\
+         [sources.parts]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
+         headers = { \"X Key\" = \"v\", Two = \"hunter2\\nX: y\", Good = \"v\" }\n\
+         [sources.y]\nurl = \"https://x.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"\"\n\
+         headers = { Key = \"{api_key}\" }\napi_key = \"hunter2\\u00e4\"\n",
+    ));
+    for part in [
+        "k.toml:2: policy.exclude: `not a thing`: ",
+        "k.toml:3: policy.own_assets: `10.0.0.0/99`: ",
+        "k.toml:5: packs.files: there is no file nowhere.json",
+        "k.toml:6: sources.parts: is the name of built-in sources",
+        "k.toml:10: sources.parts.headers: \"X Key\" is no name of a header",
+        "k.toml:10: sources.parts.headers: the value of \"Two\" is not one line",
+        "k.toml:15: sources.y.headers: the value of \"Key\" is not one line",
+    ] {
+        assert!(found.iter().any(|f| f.starts_with(part)), "{part}\nnot in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), 7, "{}", found.join("\n"));
+    assert!(!found.join("").contains("hunter2"));
+}
+
+#[test]
+fn files_of_lists_are_relative_to_the_settings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k.toml");
+    std::fs::write(&path, "[packs]\nfiles = [\"ours.json\"]\n").unwrap();
+    std::fs::write(folder.path().join("ours.json"), "{}").unwrap();
+    let config = Config::load(Some(&path), &Env::new(), &[]).unwrap();
+    assert_eq!(config.packs.files, [folder.path().join("ours.json")]);
+    let given = folder.path().join("ours.json");
+    let config = load("", &[("KUDZU_PACKS__FILES", given.to_str().unwrap())], &[]).unwrap();
+    assert_eq!(config.packs.files, [given]);
 }
 
 #[test]

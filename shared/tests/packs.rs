@@ -7,6 +7,7 @@ use std::path::Path;
 
 use kudzu_shared::observable::Observable;
 use kudzu_shared::packs::{ListClass, PackError, Packs};
+use kudzu_shared::time::parse_time;
 use proptest::prelude::*;
 
 fn class(packs: &Packs, text: &str) -> Option<ListClass> {
@@ -42,6 +43,9 @@ fn embedded_lists_are_whole() {
                 versions.iter().find(|v| v.name == name).unwrap_or_else(|| panic!("{name} is missing"));
             assert!(text.contains(&format!("\n# entries: {}\n", read.entries)), "{name}");
             assert!(text.contains("\n# licence: CC0-1.0\n"), "{name}");
+            let date = read.date.as_deref().unwrap_or_else(|| panic!("{name} has no date"));
+            assert!(text.contains(&format!("\n# date: {date}\n")), "{name}");
+            assert!(date.len() == 10 && parse_time(date).is_some(), "{name}: {date}");
             assert_eq!(read.sha256.len(), 64);
             assert!(!read.version.is_empty() && !read.source.is_empty());
         }
@@ -132,6 +136,41 @@ fn the_narrowest_entry_counts_then_the_first_list() {
     }
     let version = &packs.versions()[0];
     assert_eq!((&*version.name, &*version.version, version.entries), ("wide", "3", 3));
+    assert_eq!(version.date, None);
+}
+
+#[test]
+fn a_version_that_is_a_date_is_the_date() {
+    for (version, date) in [
+        ("20251223", Some("2025-12-23")),
+        ("\"20251223\"", Some("2025-12-23")),
+        ("20251323", None),
+        ("12345678", None),
+        ("2", None),
+        ("\"2025-12-23\"", None),
+    ] {
+        let file = written(&format!(
+            r#"{{"name": "l", "class": "cdn", "type": "cidr", "version": {version}, "list": []}}"#
+        ));
+        let packs = Packs::empty().with_file(file.path()).unwrap();
+        assert_eq!(packs.versions()[0].date.as_deref(), date, "{version}");
+    }
+}
+
+#[test]
+fn lists_of_ones_own_come_after_the_built_in_ones() {
+    let ours = list("ours", "cdn", "cidr", r#"["192.0.2.0/24", "1.1.1.1"]"#);
+    let packs = Packs::load(&[ours.path().to_owned()]).unwrap();
+    assert_eq!(packs.versions().len(), Packs::builtin().versions().len() + 1);
+    assert_eq!(class(&packs, "192.0.2.1"), Some(ListClass::Cdn));
+    assert_eq!(class(&packs, "1.1.1.1"), Some(ListClass::PublicResolver));
+    assert_eq!(Packs::load(&[]).unwrap().versions(), Packs::builtin().versions());
+    // Every failure names the file.
+    let bad = list("l", "cdn", "cidr", r#"["1.2.3.4/33"]"#);
+    for path in [bad.path(), Path::new("/nonexistent/list.json")] {
+        let error = Packs::load(&[path.to_owned()]).unwrap_err();
+        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+    }
 }
 
 #[test]

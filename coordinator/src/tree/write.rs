@@ -105,7 +105,7 @@ impl Tree {
             .packs
             .versions()
             .iter()
-            .map(|p| json!({ "name": p.name, "version": p.version, "sha256": p.sha256 }))
+            .map(|p| json!({ "name": p.name, "version": p.version, "date": p.date, "sha256": p.sha256 }))
             .collect();
         json!({
             "type": "job",

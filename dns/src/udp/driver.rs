@@ -7,22 +7,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use tokio::net::UdpSocket;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Counters;
-use super::entry::{Entry, Ids, Slab};
+use super::entry::{Entry, Ids, Next, Slab};
 use super::outbox::Outbox;
+use super::waiting::Waiting;
 use crate::answer::{self, Read};
-use crate::servers::{Choice, Servers};
-use crate::{Question, Reply, Sink, Transport, Verdict, query, tcp};
+use crate::servers::{Choice, Fate, Sent, Servers};
+use crate::{Question, Reply, Sink, Verdict, query, tcp};
 
 /// Datagrams read before anything else has its turn.
 const READ_TURN: usize = 256;
-/// Larger than any answer over UDP to our EDNS payload size.
-const DATAGRAM: usize = 4096;
+/// The largest there is: some servers send more than was asked for.
+const DATAGRAM: usize = 65_535;
+/// Questions that are found to wait before anything else has its turn.
+const WAIT_TURN: usize = 256;
 /// When a full sink is tried again.
 const SINK_RETRY: Duration = Duration::from_millis(2);
 
@@ -45,22 +49,29 @@ pub(super) struct Batch {
     pub(super) sink: Sink,
 }
 
-struct Driver {
-    setup: Setup,
-    slab: Slab,
-    ids: Ids,
-    /// Slots that are to be sent, in order.
-    waiting: VecDeque<u32>,
+pub(super) struct Driver {
+    pub(super) setup: Setup,
+    pub(super) slab: Slab,
+    pub(super) ids: Ids,
+    pub(super) waiting: Waiting,
     /// Slots in flight by the end of their time, which is the order of sending.
-    timers: VecDeque<(Instant, u32, u32)>,
-    /// No server takes more before this.
-    resume: Option<Instant>,
+    pub(super) timers: VecDeque<(Instant, u32, u32)>,
     /// A socket's send buffer is full.
     blocked: bool,
-    outbox: Outbox,
+    pub(super) outbox: Outbox,
     tcp: JoinSet<(u32, io::Result<Read>)>,
     packet: Vec<u8>,
     buffer: Box<[u8]>,
+}
+
+/// What came of the attempt to send one question.
+enum Turn {
+    /// It is sent, or ended.
+    Done,
+    /// No server takes it before.
+    Wait(Instant),
+    /// The socket takes no more.
+    Blocked,
 }
 
 /// Serves until the resolver is gone.
@@ -74,6 +85,7 @@ pub(super) async fn run(setup: Setup, mut batches: mpsc::Receiver<Batch>) {
         {
             d.admit(batch);
         }
+        d.overdue();
         d.send_waiting();
         let full = d.outbox.flush();
         let wake = d.wake(full);
@@ -91,7 +103,7 @@ pub(super) async fn run(setup: Setup, mut batches: mpsc::Receiver<Batch>) {
                 None => return,
             },
             () = writable(d.setup.v4.as_ref(), d.setup.v6.as_ref()), if blocked => d.blocked = false,
-            () = sleep.as_mut(), if wake.is_some() => d.expire(),
+            () = sleep.as_mut(), if wake.is_some() => {}
         }
     }
 }
@@ -111,14 +123,13 @@ async fn writable(v4: Option<&UdpSocket>, v6: Option<&UdpSocket>) {
 }
 
 impl Driver {
-    fn new(setup: Setup) -> Self {
+    pub(super) fn new(setup: Setup) -> Self {
         Self {
             setup,
             slab: Slab::default(),
             ids: Ids::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             timers: VecDeque::new(),
-            resume: None,
             blocked: false,
             outbox: Outbox::default(),
             tcp: JoinSet::new(),
@@ -127,8 +138,9 @@ impl Driver {
         }
     }
 
+    /// Those that wait for another server do not keep new ones out, up to as many again.
     fn has_room(&self) -> bool {
-        self.waiting.len() < self.setup.in_flight
+        self.waiting.fresh() < self.setup.in_flight && self.waiting.len() < 2 * self.setup.in_flight
     }
 
     /// Whether as many questions as allowed are out, over UDP or TCP.
@@ -137,96 +149,146 @@ impl Driver {
     }
 
     fn wake(&self, full: bool) -> Option<Instant> {
+        let now = Instant::now();
         let timer = self.timers.front().map(|(at, ..)| *at);
-        let full = full.then(|| Instant::now() + SINK_RETRY);
-        [timer, self.resume, full].into_iter().flatten().min()
+        let stuck = self.blocked || self.is_full();
+        let send = if stuck { None } else { self.waiting.resume(now) };
+        [timer, send, full.then(|| now + SINK_RETRY)].into_iter().flatten().min()
     }
 
-    fn admit(&mut self, batch: Batch) {
+    pub(super) fn admit(&mut self, batch: Batch) {
         for question in batch.questions {
             if !answer::askable(&question) {
                 self.outbox.push(batch.sink.clone(), Reply::failed(question.token, Verdict::FormErr));
                 continue;
             }
-            let entry = Entry {
-                question,
-                sink: batch.sink.clone(),
-                asked: Vec::new(),
-                edns: true,
-                first_sent: None,
-                last: None,
-                flight: None,
-            };
-            let slot = self.slab.insert(entry);
-            self.waiting.push_back(slot);
+            let slot = self.slab.insert(Entry::new(question, batch.sink.clone()));
+            self.wait(slot);
         }
     }
 
-    fn send_waiting(&mut self) {
-        let now = Instant::now();
-        if self.blocked || self.resume.is_some_and(|at| at > now) {
-            return;
+    /// Has a question sent, by where it goes next.
+    pub(super) fn wait(&mut self, slot: u32) {
+        if let Some(entry) = self.slab.get(slot) {
+            self.waiting.push(slot, entry);
         }
-        self.resume = None;
-        while !self.is_full()
-            && let Some(&slot) = self.waiting.front()
+    }
+
+    /// What sockets that are always readable would hold up: the loop looks at them first.
+    pub(super) fn overdue(&mut self) {
+        if self.timers.front().is_some_and(|(at, ..)| *at <= Instant::now()) {
+            // What came in time still counts.
+            self.receive(true);
+            self.receive(false);
+            self.expire();
+        }
+        while let Some(done) = self.tcp.try_join_next() {
+            if let Ok((slot, read)) = done {
+                self.tcp_done(slot, read);
+            }
+        }
+        let ready = || writable(self.setup.v4.as_ref(), self.setup.v6.as_ref()).now_or_never();
+        self.blocked = self.blocked && ready().is_none();
+    }
+
+    pub(super) fn send_waiting(&mut self) {
+        let (now, mut waits) = (Instant::now(), 0);
+        while !self.blocked
+            && !self.is_full()
+            && waits < WAIT_TURN
+            && let Some(slot) = self.waiting.take(now)
         {
-            let Some(entry) = self.slab.get(slot) else {
-                self.waiting.pop_front();
-                continue;
+            let resume = match self.send(slot, now) {
+                Turn::Done => continue,
+                Turn::Wait(at) => Some(at),
+                Turn::Blocked => None,
             };
+            waits += 1;
+            self.blocked = resume.is_none();
+            if let Some(entry) = self.slab.get(slot) {
+                self.waiting.put_back(slot, entry, resume);
+            }
+        }
+    }
+
+    fn send(&mut self, slot: u32, now: Instant) -> Turn {
+        loop {
+            let Some(entry) = self.slab.get(slot) else { return Turn::Done };
             if entry.sink.is_closed() {
                 count(&self.setup.counters.withdrawn);
                 self.slab.remove(slot);
-                self.waiting.pop_front();
-                continue;
+                return Turn::Done;
             }
-            let spent = entry.asked.len() >= usize::from(self.setup.attempts);
-            let choice = if spent { Choice::Nobody } else { self.setup.servers.choose(&entry.asked, now) };
-            match choice {
-                Choice::Wait(at) => {
-                    self.resume = Some(at);
-                    return;
+            let choice = match entry.next {
+                Next::Any if entry.asked.len() >= usize::from(self.setup.attempts) => Choice::Nobody,
+                Next::Any => self.setup.servers.choose(&entry.asked, now),
+                Next::Plain(server) | Next::Tcp(server) => self.setup.servers.again(server, now),
+            };
+            match (choice, entry.next) {
+                (Choice::Wait(at), _) => return Turn::Wait(at),
+                (Choice::Nobody, _) => {
+                    self.give_up(slot);
+                    return Turn::Done;
                 }
-                Choice::Nobody => self.give_up(slot),
-                Choice::Send(server) => match self.transmit(slot, server, now) {
-                    Ok(()) => {}
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                        self.blocked = true;
-                        return;
-                    }
-                    // It stays at the front, for another server.
-                    Err(_) => continue,
+                (Choice::Send(server), Next::Tcp(_)) => {
+                    self.start_tcp(slot, server);
+                    return Turn::Done;
+                }
+                (Choice::Send(server), _) => match self.transmit(slot, server, now) {
+                    Ok(()) => return Turn::Done,
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Turn::Blocked,
+                    // Another server may be in reach.
+                    Err(_) => {}
                 },
             }
-            self.waiting.pop_front();
         }
+    }
+
+    /// Asks a server again whose place is taken, for what UDP cut off.
+    fn start_tcp(&mut self, slot: u32, server: u16) {
+        let Some(entry) = self.slab.get(slot) else { return self.setup.servers.release(server) };
+        entry.next = Next::Any;
+        count(&self.setup.counters.tcp);
+        let (tcp, question, sink) = (Arc::clone(&self.setup.tcp), entry.question.clone(), entry.sink.clone());
+        let (addr, limit, edns) = (self.setup.servers.addr(server), self.setup.timeout, entry.edns);
+        self.tcp.spawn(async move {
+            let open = tcp.acquire().await;
+            if open.is_err() || sink.is_closed() {
+                return (slot, Err(io::ErrorKind::Other.into()));
+            }
+            (slot, tcp::exchange(addr, &question, edns, limit).await)
+        });
     }
 
     /// Sends to a server whose place is taken; the place is given back on an error.
     fn transmit(&mut self, slot: u32, server: u16, now: Instant) -> io::Result<()> {
         let addr = self.setup.servers.addr(server);
         let socket = if addr.is_ipv4() { &self.setup.v4 } else { &self.setup.v6 };
-        let Some((entry, socket)) = self.slab.get(slot).zip(socket.as_ref()) else {
+        let Some(entry) = self.slab.get(slot) else {
             self.setup.servers.release(server);
-            return Err(io::ErrorKind::NotFound.into());
+            return Ok(());
         };
         let Some(id) = self.ids.take(slot) else {
             self.setup.servers.release(server);
             return Err(io::ErrorKind::WouldBlock.into());
         };
+        entry.edns = !matches!(entry.next, Next::Plain(_)) && self.setup.servers.edns(server, now);
         query::encode(id, &entry.question, entry.edns, &mut self.packet);
-        let sent = socket.try_send_to(&self.packet, addr);
+        let sent = match socket {
+            Some(socket) => socket.try_send_to(&self.packet, addr),
+            None => Err(io::ErrorKind::NetworkUnreachable.into()),
+        };
         let full = sent.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock);
         if !full {
-            entry.asked.push(server);
+            entry.asked.push(Sent { server, fate: Fate::Open });
         }
         if let Err(e) = sent {
             self.ids.free(id);
             self.setup.servers.release(server);
             if !full {
-                let failed = Reply::failed(0, Verdict::Unreachable);
-                entry.last.get_or_insert_with(|| Box::new(failed));
+                entry.next = Next::Any;
+                let addr = Some(addr);
+                entry.keep(Reply { server: addr, ..Reply::failed(0, Verdict::Unreachable) });
             }
             return Err(e);
         }
@@ -274,112 +336,11 @@ impl Driver {
         self.ids.free(id);
         self.slab.next_generation(slot);
         self.setup.servers.answered(server);
+        self.setup.servers.release(server);
         self.answered(slot, server, read);
-    }
-
-    fn answered(&mut self, slot: u32, server: u16, read: Read) {
-        let Some(entry) = self.slab.get(slot) else { return };
-        if read.truncated {
-            count(&self.setup.counters.tcp);
-            let (tcp, question) = (Arc::clone(&self.setup.tcp), entry.question.clone());
-            let (addr, limit) = (self.setup.servers.addr(server), self.setup.timeout);
-            self.tcp.spawn(async move {
-                let Ok(_open) = tcp.acquire().await else { return (slot, Err(io::ErrorKind::Other.into())) };
-                (slot, tcp::exchange(addr, &question, limit).await)
-            });
-            // The place stays taken until TCP is done.
-            return;
-        }
-        let unread = read.bare || read.reply.verdict == Verdict::FormErr;
-        let more = entry.asked.len() < usize::from(self.setup.attempts);
-        if unread && entry.edns && more {
-            entry.edns = false;
-            if self.transmit(slot, server, Instant::now()).is_err() {
-                self.waiting.push_front(slot);
-            }
-            return;
-        }
-        self.setup.servers.release(server);
-        self.settle(slot, read.reply);
-    }
-
-    fn tcp_done(&mut self, slot: u32, read: io::Result<Read>) {
-        let Some(server) = self.slab.get(slot).and_then(|e| e.asked.last().copied()) else { return };
-        self.setup.servers.release(server);
-        let mut reply = match read {
-            Ok(read) if !read.truncated => read.reply,
-            Ok(_) | Err(_) => Reply::failed(0, Verdict::Truncated),
-        };
-        reply.transport = Transport::Tcp;
-        self.settle(slot, reply);
-    }
-
-    /// Ends the question, or asks another server where one may know better.
-    fn settle(&mut self, slot: u32, mut reply: Reply) {
-        let Some(entry) = self.slab.get(slot) else { return };
-        reply.server = entry.asked.last().map(|s| self.setup.servers.addr(*s));
-        let stands = match reply.verdict {
-            Verdict::Found | Verdict::NoData | Verdict::NxDomain | Verdict::Loop | Verdict::Limit => true,
-            Verdict::ServFail
-            | Verdict::Refused
-            | Verdict::FormErr
-            | Verdict::Lame
-            | Verdict::Truncated
-            | Verdict::Timeout
-            | Verdict::Malformed
-            | Verdict::Unreachable => false,
-        };
-        // A server that was asked already would say the same from its cache (RFC 9520).
-        let others = self.setup.servers.addrs().count();
-        let fresh = (0..others).any(|i| !entry.asked.iter().any(|a| usize::from(*a) == i));
-        if stands || !fresh || entry.asked.len() >= usize::from(self.setup.attempts) {
-            self.finish(slot, reply);
-        } else {
-            entry.last = Some(Box::new(reply));
-            self.waiting.push_front(slot);
-        }
-    }
-
-    fn give_up(&mut self, slot: u32) {
-        let Some(entry) = self.slab.get(slot) else { return };
-        let mut reply = match entry.last.take() {
-            Some(last) => *last,
-            None => Reply::failed(0, Verdict::Timeout),
-        };
-        let last = entry.asked.last().map(|s| self.setup.servers.addr(*s));
-        reply.server = reply.server.or(last);
-        self.finish(slot, reply);
-    }
-
-    fn finish(&mut self, slot: u32, mut reply: Reply) {
-        let Some(entry) = self.slab.remove(slot) else { return };
-        reply.token = entry.question.token;
-        reply.tries = u8::try_from(entry.asked.len()).unwrap_or(u8::MAX);
-        reply.rtt = entry.first_sent.map_or(Duration::ZERO, |at| at.elapsed());
-        if reply.transport == Transport::InProcess {
-            reply.transport = Transport::Udp;
-        }
-        self.outbox.push(entry.sink, reply);
-    }
-
-    /// Ends the sends whose time is over.
-    fn expire(&mut self) {
-        let now = Instant::now();
-        while let Some((_, slot, generation)) = self.timers.pop_front_if(|(at, ..)| *at <= now) {
-            if self.slab.generation(slot) != generation {
-                continue;
-            }
-            let Some(entry) = self.slab.get(slot) else { continue };
-            let Some((id, server)) = entry.flight.take() else { continue };
-            count(&self.setup.counters.timeouts);
-            self.ids.free(id);
-            self.setup.servers.timed_out(server, now);
-            self.setup.servers.release(server);
-            self.waiting.push_front(slot);
-        }
     }
 }
 
-fn count(counter: &AtomicU64) {
+pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }

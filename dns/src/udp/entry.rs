@@ -5,24 +5,91 @@ use std::collections::VecDeque;
 use rand::seq::SliceRandom as _;
 use tokio::time::Instant;
 
-use crate::{Question, Reply, Sink};
+use crate::servers::{Fate, Sent};
+use crate::{Question, Reply, Sink, Verdict};
 
 /// No slot has this number.
 const FREE: u32 = u32::MAX;
+
+/// Whom a question goes to next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Next {
+    /// Whoever is best.
+    #[default]
+    Any,
+    /// This server, without EDNS.
+    Plain(u16),
+    /// This server, over TCP.
+    Tcp(u16),
+}
 
 /// One question between its arrival and its end.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) question: Question,
     pub(super) sink: Sink,
-    /// Servers it was sent to, in order.
-    pub(super) asked: Vec<u16>,
+    /// Its sends over UDP, in order.
+    pub(super) asked: Vec<Sent>,
+    pub(super) next: Next,
+    /// Whether the last send had EDNS.
     pub(super) edns: bool,
     pub(super) first_sent: Option<Instant>,
-    /// The last answer that did not end it.
-    pub(super) last: Option<Box<Reply>>,
+    /// Of the answers that did not end it, the one that counts.
+    pub(super) best: Option<Box<Reply>>,
     /// ID and server of the send in flight.
     pub(super) flight: Option<(u16, u16)>,
+}
+
+impl Entry {
+    pub(super) fn new(question: Question, sink: Sink) -> Self {
+        Self {
+            question,
+            sink,
+            asked: Vec::new(),
+            next: Next::Any,
+            edns: true,
+            first_sent: None,
+            best: None,
+            flight: None,
+        }
+    }
+
+    pub(super) fn note(&mut self, fate: Fate) {
+        if let Some(sent) = self.asked.last_mut() {
+            sent.fate = fate;
+        }
+    }
+
+    /// Keeps an answer that does not end it. Which one counts does not depend on the order
+    /// in which servers were asked: the one that is likeliest to change does.
+    pub(super) fn keep(&mut self, reply: Reply) {
+        if self.best.as_ref().is_none_or(|best| hope(best.verdict) <= hope(reply.verdict)) {
+            self.best = Some(Box::new(reply));
+        }
+    }
+
+    /// A server that never had its say, because what was sent to it was lost.
+    pub(super) fn unheard(&self) -> Option<u16> {
+        let heard = |server: u16| self.asked.iter().any(|s| s.server == server && s.fate == Fate::Answered);
+        self.asked.iter().find(|s| s.fate == Fate::Lost && !heard(s.server)).map(|s| s.server)
+    }
+}
+
+/// How likely another time brings another verdict.
+fn hope(verdict: Verdict) -> u8 {
+    match verdict {
+        // These end a question.
+        Verdict::Found | Verdict::NoData | Verdict::NxDomain | Verdict::Loop | Verdict::Limit => 8,
+        Verdict::Timeout => 7,
+        Verdict::ServFail => 6,
+        Verdict::Truncated => 5,
+        Verdict::Lame => 4,
+        Verdict::Malformed => 3,
+        Verdict::Refused => 2,
+        Verdict::FormErr => 1,
+        // Nothing left this machine: whatever a server said counts more.
+        Verdict::Unreachable => 0,
+    }
 }
 
 /// Entries by slot; a slot's generation tells a timer whose entry is gone.

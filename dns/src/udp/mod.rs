@@ -7,6 +7,8 @@
 mod driver;
 mod entry;
 mod outbox;
+mod settle;
+mod waiting;
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -113,21 +115,24 @@ impl Udp {
     /// Binds the sockets and starts the drivers on the current runtime.
     ///
     /// # Errors
-    /// When there is no server or a socket cannot be bound.
+    /// When there is no server, none of an address family that this machine has, or a socket
+    /// cannot be bound.
     pub fn start(config: &UdpConfig) -> io::Result<Self> {
         if config.servers.is_empty() || config.servers.len() > usize::from(u16::MAX) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "give 1 to 65,535 resolvers"));
         }
-        let servers = Arc::new(Servers::new(config.servers.clone(), config.gate.clone()));
+        let usable = usable(&config.servers, |any| bind(any).map(drop))?;
+        let has = |v4: bool| usable.iter().any(|s| s.addr.is_ipv4() == v4);
+        let (v4, v6) = (has(true), has(false));
+        let servers = Arc::new(Servers::new(usable, config.gate.clone()));
         let counters = Arc::new(Counters::default());
         let tcp = Arc::new(Semaphore::new(TCP_OPEN));
         let n = config.sockets.clamp(1, 64);
         let (mut drivers, mut tasks) = (Vec::with_capacity(n), Vec::with_capacity(n));
         for _ in 0..n {
-            let has = |v4: bool| config.servers.iter().any(|s| s.addr.is_ipv4() == v4);
             let setup = driver::Setup {
-                v4: has(true).then(|| bind((Ipv4Addr::UNSPECIFIED, 0).into())).transpose()?,
-                v6: has(false).then(|| bind((Ipv6Addr::UNSPECIFIED, 0).into())).transpose()?,
+                v4: v4.then(|| bind(any_address(true))).transpose()?,
+                v6: v6.then(|| bind(any_address(false))).transpose()?,
                 servers: Arc::clone(&servers),
                 counters: Arc::clone(&counters),
                 tcp: Arc::clone(&tcp),
@@ -180,6 +185,35 @@ impl Resolver for Udp {
     }
 }
 
+fn any_address(v4: bool) -> SocketAddr {
+    if v4 { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() }
+}
+
+/// The servers without those of an address family that is off here: resolvers of both
+/// families are common, machines with both are not.
+fn usable(servers: &[Server], bind: impl Fn(SocketAddr) -> io::Result<()>) -> io::Result<Vec<Server>> {
+    let (mut usable, mut failed) = (Vec::with_capacity(servers.len()), None);
+    for v4 in [true, false] {
+        let of_family = servers.iter().filter(|s| s.addr.is_ipv4() == v4);
+        let count = of_family.clone().count();
+        if count == 0 {
+            continue;
+        }
+        match bind(any_address(v4)) {
+            Ok(()) => usable.extend(of_family.cloned()),
+            Err(error) => {
+                let family = if v4 { "IPv4" } else { "IPv6" };
+                tracing::warn!(%error, resolvers = count, "no {family} here: its resolvers are left out");
+                failed = Some(error);
+            }
+        }
+    }
+    match failed {
+        Some(error) if usable.is_empty() => Err(error),
+        _ => Ok(usable),
+    }
+}
+
 fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = socket2::Socket::new(
         socket2::Domain::for_address(addr),
@@ -195,3 +229,7 @@ fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     socket.bind(&addr.into())?;
     UdpSocket::from_std(socket.into())
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

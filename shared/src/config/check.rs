@@ -5,9 +5,11 @@ use std::ops::RangeInclusive;
 
 use super::layers::Layers;
 use super::sections::{Config, DeclaredSource, Dns};
-use crate::observable::{Kind, Name};
+use crate::observable::{Kind, Name, Observable};
 use crate::pair::Relation;
 
+/// What built-in sources are called, or begin with.
+const BUILT_IN: [&str; 6] = ["certs", "dns", "pairs", "parts", "pdns", "rdap"];
 /// A day: no timeout is longer.
 const DAY_MS: u64 = 86_400_000;
 
@@ -30,6 +32,10 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
     for name in config.pairs.keys() {
         instance_name(layers, &format!("pairs.{name}"), name);
     }
+    for file in config.packs.files.iter().filter(|f| !f.is_file()) {
+        layers.complain("packs.files", format!("there is no file {}", file.display()));
+    }
+    policy(config, layers);
     for (name, source) in &config.sources {
         declared(layers, &format!("sources.{name}"), name, source);
     }
@@ -85,8 +91,23 @@ fn engine(config: &Config, layers: &mut Layers) {
     within(layers, "coordinator.redispatch_ms", coordinator.redispatch_ms, 100..=DAY_MS);
 }
 
+fn policy(config: &Config, layers: &mut Layers) {
+    let policy = &config.policy;
+    for (key, texts) in [("own_assets", &policy.own_assets), ("exclude", &policy.exclude)] {
+        for text in texts {
+            if let Err(e) = Observable::parse(text) {
+                layers.complain(&format!("policy.{key}"), e.to_string());
+            }
+        }
+    }
+}
+
 fn declared(layers: &mut Layers, key: &str, name: &str, source: &DeclaredSource) {
     instance_name(layers, key, name);
+    if BUILT_IN.contains(&name) {
+        layers.complain(key, "is the name of built-in sources: choose another".into());
+    }
+    headers(layers, &format!("{key}.headers"), source);
     upstream(layers, key, source.rate, source.in_flight, source.timeout_ms);
     let template = source.url.replace("{key}", "x").replace("{api_key}", "x");
     url(layers, &format!("{key}.url"), &template);
@@ -116,6 +137,23 @@ fn declared(layers: &mut Layers, key: &str, name: &str, source: &DeclaredSource)
     }
     if !source.value.is_empty() && !source.value.starts_with('/') {
         layers.complain(&format!("{key}.value"), "is no JSON pointer: write \"/data/names\"".into());
+    }
+}
+
+/// Names and values as RFC 9110 sections 5.1 and 5.5 have them. No value is repeated: it may
+/// be a credential.
+fn headers(layers: &mut Layers, key: &str, source: &DeclaredSource) {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    let visible = |b: u8| b == b'\t' || (b' '..=b'~').contains(&b);
+    for (name, value) in &source.headers {
+        if name.is_empty() || !name.bytes().all(token) {
+            layers.complain(key, format!("{name:?} is no name of a header"));
+        }
+        let api_key = source.api_key.as_ref().filter(|_| value.expose().contains("{api_key}"));
+        let texts = [Some(value), api_key];
+        if !texts.into_iter().flatten().all(|t| t.expose().bytes().all(visible)) {
+            layers.complain(key, format!("the value of {name:?} is not one line of printable ASCII"));
+        }
     }
 }
 

@@ -62,12 +62,17 @@ impl Layers {
     /// Relative paths in a file are relative to it.
     fn resolve_paths(&mut self, file: &Path) {
         let Some(folder) = file.parent() else { return };
-        if let Some(Value::Table(pairs)) = self.table.get_mut("pairs") {
-            for (_, value) in pairs.iter_mut() {
-                if let Value::String(text) = value {
-                    *text = folder.join(PathBuf::from(&*text)).to_string_lossy().into_owned();
-                }
+        let resolve = |value: &mut Value| {
+            if let Value::String(text) = value {
+                *text = folder.join(PathBuf::from(&*text)).to_string_lossy().into_owned();
             }
+        };
+        if let Some(Value::Table(pairs)) = self.table.get_mut("pairs") {
+            pairs.iter_mut().for_each(|(_, value)| resolve(value));
+        }
+        let files = self.table.get_mut("packs").and_then(|packs| packs.get_mut("files"));
+        if let Some(Value::Array(files)) = files {
+            files.iter_mut().for_each(resolve);
         }
     }
 
@@ -90,7 +95,11 @@ impl Layers {
             return self.problem(origin, &path.join("."), "a part of the key is empty".into());
         }
         let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
-        let mut readings = readings(find(&defaults, &path), text);
+        let mut readings = if is_text(&path) {
+            vec![Value::String(text.to_owned())]
+        } else {
+            readings(find(&defaults, &path), text)
+        };
         put(&mut self.table, &path, readings.remove(0));
         self.readings.insert(path.clone(), readings);
         self.origins.insert(path, origin);
@@ -111,7 +120,7 @@ impl Layers {
                 _ => None,
             });
             let path: KeyPath = keys.collect();
-            let what = failed.inner().message().trim().to_owned();
+            let what = without_values(&path, failed.inner().message().trim());
             if let Some(next) = self.readings.get_mut(&path).filter(|r| !r.is_empty()).map(|r| r.remove(0)) {
                 put(&mut self.table, &path, next);
                 first.entry(path).or_insert(what);
@@ -156,6 +165,32 @@ impl Layers {
             _ => (1, None),
         });
         if self.problems.is_empty() { Ok(()) } else { Err(ConfigErrors(self.problems)) }
+    }
+}
+
+/// Keys without a default whose value is a text, whatever it looks like: a password may be
+/// a number, or have quotes.
+fn is_text(path: &[String]) -> bool {
+    match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["pdns", key] => matches!(key, "url" | "user" | "password"),
+        ["sources", _, key] => {
+            matches!(key, "url" | "relation" | "value" | "api_key" | "max_tlp" | "marking")
+        }
+        ["sources", _, "headers", _] => true,
+        _ => false,
+    }
+}
+
+/// Where secrets may stand, an error of the wrong type must not quote what it found.
+fn without_values(path: &[String], what: &str) -> String {
+    let guarded = path.first().is_none_or(|section| matches!(section.as_str(), "pdns" | "sources"));
+    let quoted = ["invalid type: ", "invalid value: "].iter().find(|p| what.starts_with(**p));
+    match quoted.zip(what.rsplit_once(", expected ")) {
+        Some((start, (found, expected))) if guarded => {
+            let kind = found[start.len()..].split(['`', '"']).next().unwrap_or_default().trim();
+            format!("{start}{kind}, expected {expected}")
+        }
+        _ => what.to_owned(),
     }
 }
 

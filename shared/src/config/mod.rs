@@ -15,7 +15,8 @@ mod vars;
 
 pub use error::{ConfigErrors, Origin, Problem};
 pub use sections::{
-    Certs, Config, Coordinator, DeclaredSource, Dns, HttpLimits, Pdns, PolicyDefaults, Rdap, Worker,
+    Certs, Config, Coordinator, DeclaredSource, Dns, HttpLimits, PackFiles, Pdns, PolicyDefaults, Rdap,
+    Worker,
 };
 pub use value::{REDACTED, Secret};
 pub use vars::{Process, Vars};

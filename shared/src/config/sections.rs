@@ -25,6 +25,8 @@ pub struct Config {
     pub certs: Certs,
     /// Local pair sets: name and file.
     pub pairs: BTreeMap<String, PathBuf>,
+    /// Lists of one's own.
+    pub packs: PackFiles,
     /// What every HTTP source keeps to.
     pub http: HttpLimits,
     /// The worker.
@@ -227,6 +229,14 @@ macro_rules! http_source {
 }
 http_source!(Rdap, Pdns, Certs, DeclaredSource);
 
+/// Lists of one's own, beside the built-in ones.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PackFiles {
+    /// JSON files in the MISP warninglist schema with a `class`.
+    pub files: Vec<PathBuf>,
+}
+
 /// What every HTTP source keeps to.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -325,7 +335,7 @@ pub struct DeclaredSource {
     /// JSON pointer (RFC 6901) to a value, or to a list of values.
     pub value: String,
     /// Headers sent; `{api_key}` is replaced there too.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "value::secrets::deserialize")]
     pub headers: BTreeMap<String, Secret>,
     /// The credential.
     #[serde(default)]

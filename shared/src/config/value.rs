@@ -57,6 +57,36 @@ impl Serialize for Secret {
     }
 }
 
+/// Secrets by name. As with a single one, an error quotes nothing of what it found.
+pub(super) mod secrets {
+    use std::collections::BTreeMap;
+
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer};
+
+    use super::Secret;
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<BTreeMap<String, Secret>, D::Error> {
+        let table = match toml::Value::deserialize(d)? {
+            toml::Value::Table(table) => table,
+            other => {
+                let found = other.type_str();
+                return Err(D::Error::custom(format!("expected a table of texts, found {found}")));
+            }
+        };
+        let secret = |(name, value): (String, toml::Value)| match value {
+            toml::Value::String(text) => Ok((name, text.into())),
+            other => {
+                let found = other.type_str();
+                Err(D::Error::custom(format!("{name}: expected a text in quotes, found {found}")))
+            }
+        };
+        table.into_iter().map(secret).collect()
+    }
+}
+
 /// Addresses with port 53 where none is given.
 pub(super) mod addrs {
     use std::net::{IpAddr, SocketAddr};

@@ -188,15 +188,6 @@ impl Breakers {
         }
     }
 
-    /// The upstreams that are spared or probed now, sorted.
-    pub fn open(&self) -> Vec<String> {
-        let map = lock(&self.map);
-        let mut open: Vec<String> =
-            map.iter().filter(|(_, b)| !b.is_closed()).map(|(u, _)| (**u).into()).collect();
-        open.sort_unstable();
-        open
-    }
-
     fn make_room(&self, map: &mut HashMap<Box<str>, Breaker>) -> bool {
         if map.len() >= self.capacity {
             map.retain(|_, b| !b.is_closed() || b.run > 0);

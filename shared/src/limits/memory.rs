@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Turn, Semaphore};
 use tokio::time::Instant;
 
-use super::{Limit, Limiter, Permit};
+use super::{LONGEST_PENALTY, Limit, Limiter, Permit};
 use crate::task::lock;
 
 /// Upstreams known at a time. Beyond it idle ones are forgotten; where none is idle, new
@@ -17,8 +17,6 @@ use crate::task::lock;
 const UPSTREAMS: usize = 65_536;
 /// How long a full map is left alone after it was swept.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
-/// The longest Retry-After that is obeyed; more is a broken header.
-const LONGEST_PENALTY: Duration = Duration::from_secs(3600);
 
 /// The limiter in memory. Clones share it.
 #[derive(Debug, Clone)]

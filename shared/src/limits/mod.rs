@@ -1,6 +1,8 @@
 //! Limits per upstream (I6): never above its rate or concurrency, nothing before
 //! Retry-After; and the circuit breaker that spares one which is down.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
@@ -10,6 +12,9 @@ pub mod conformance;
 mod memory;
 
 pub use memory::Memory;
+
+/// The longest Retry-After that is obeyed; more is a broken header.
+pub const LONGEST_PENALTY: Duration = Duration::from_secs(86_400);
 
 /// What one upstream bears.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -28,20 +28,6 @@ pub fn registrable(name: &Name) -> Option<Name> {
     offsets.tail(name.wire(), suffix + 1)
 }
 
-/// The public suffix of a name; `None` for the root.
-pub fn public_suffix(name: &Name) -> Option<Name> {
-    let offsets = Offsets::of(name.wire());
-    let suffix = offsets.suffix_labels(name.wire())?;
-    offsets.tail(name.wire(), suffix)
-}
-
-/// Whether a name is a public suffix by a rule of the list.
-pub fn is_public_suffix(name: &Name) -> bool {
-    let offsets = Offsets::of(name.wire());
-    let info = List.find(offsets.labels(name.wire()));
-    info.typ.is_some() && offsets.count_for(name.wire(), info.len) == Some(offsets.count)
-}
-
 /// Where the labels of a name start, so that they can be walked from the top.
 struct Offsets {
     at: [u8; MAX_LABELS],

@@ -68,6 +68,13 @@ fn digest(octets: &[u8]) -> String {
     Sha256::digest(octets).iter().map(|b| format!("{b:02x}")).collect()
 }
 
+/// The date that a version is, as most of the MISP lists have it: YYYYMMDD.
+fn date(version: &str) -> Option<String> {
+    let plain = version.len() == 8 && version.bytes().all(|b| b.is_ascii_digit());
+    let date = jiff::civil::Date::strptime("%Y%m%d", version).ok().filter(|d| plain && d.year() >= 2000)?;
+    Some(date.to_string())
+}
+
 /// Adds an embedded list.
 pub(super) fn text(packs: &mut Packs, text: &str) -> Result<(), PackError> {
     let field = |key: &'static str| {
@@ -83,6 +90,7 @@ pub(super) fn text(packs: &mut Packs, text: &str) -> Result<(), PackError> {
         name: name.to_owned(),
         class: class(name, field("class")?)?,
         version: field("version")?.to_owned(),
+        date: Some(field("date")?.to_owned()),
         source: field("source")?.to_owned(),
         entries: 0,
         sha256: digest(text.as_bytes()),
@@ -114,12 +122,14 @@ pub(super) fn file(packs: &mut Packs, path: &Path) -> Result<(), PackError> {
     let misp: Misp = serde_json::from_slice(&octets)
         .map_err(|e| PackError::Json { path: path.to_owned(), reason: shown(&e.to_string()) })?;
     let name = shown(misp.name.trim());
+    let number = match misp.version {
+        serde_json::Value::String(text) => shown(&text),
+        other => shown(&other.to_string()),
+    };
     let version = PackVersion {
         class: class(&name, &misp.class)?,
-        version: match misp.version {
-            serde_json::Value::String(text) => shown(&text),
-            other => shown(&other.to_string()),
-        },
+        date: date(&number),
+        version: number,
         source: misp.source.as_deref().map_or_else(|| shown(&path.to_string_lossy()), shown),
         entries: 0,
         sha256: digest(&octets),

@@ -108,6 +108,8 @@ pub struct PackVersion {
     pub class: ListClass,
     /// The publisher's version; the MISP lists mostly use the date as YYYYMMDD.
     pub version: String,
+    /// The day it is of, as YYYY-MM-DD; `None` where a file does not tell.
+    pub date: Option<String>,
     /// Where it comes from.
     pub source: String,
     /// How many entries it has.
@@ -173,6 +175,14 @@ pub enum PackError {
     /// Two lists of one name would be told apart by nothing in a result.
     #[error("there is a list {0} already: rename this one")]
     Twice(String),
+    /// A list file that is named in the settings.
+    #[error("cannot load the list {path}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        source: Box<PackError>,
+    },
     /// A header line of an embedded list.
     #[error("the list {list} has no line `# {key}: …`")]
     Header {
@@ -215,6 +225,20 @@ impl Packs {
             }
             packs.seal();
             packs
+        })
+    }
+
+    /// The built-in lists and those of files, in their order.
+    ///
+    /// # Errors
+    /// The first file that cannot be used, by its path.
+    pub fn load(files: &[PathBuf]) -> Result<Packs, PackError> {
+        files.iter().try_fold(Self::builtin().clone(), |packs, path| {
+            packs.with_file(path).map_err(|e| match e {
+                // These name it.
+                PackError::Read { .. } | PackError::Size { .. } | PackError::Json { .. } => e,
+                other => PackError::File { path: path.clone(), source: Box::new(other) },
+            })
         })
     }
 

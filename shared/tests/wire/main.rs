@@ -7,6 +7,15 @@ mod roundtrip;
 mod samples;
 mod split;
 
+use kudzu_shared::config::{Process, Vars as _};
+use proptest::prelude::ProptestConfig;
+
+/// So many cases, or as many as `make fuzz` wants.
+fn cases(usual: u32) -> ProptestConfig {
+    let wanted = Process.get("PROPTEST_CASES").is_some();
+    if wanted { ProptestConfig::default() } else { ProptestConfig::with_cases(usual) }
+}
+
 /// A message's records, for tests that change them.
 fn records(message: &[u8]) -> Vec<Vec<u8>> {
     let mut rest = &message[16..];

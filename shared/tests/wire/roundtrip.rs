@@ -18,7 +18,7 @@ fn next_minor(message: &[u8], fields: &[u8], tail: &[Vec<u8>]) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(crate::cases(128))]
 
     #[test]
     fn tasks_come_back(task in samples::any_task(), fields: [u8; 5], tail in vec(vec(any::<u8>(), 0..9), 0..3)) {

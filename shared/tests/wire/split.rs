@@ -64,7 +64,7 @@ fn grown(times: &[usize]) -> Results {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(crate::cases(16))]
 
     #[test]
     fn parts_fit_and_join_to_the_whole(times in vec(prop_oneof![4 => 0usize..4, 1 => 30usize..300], 0..24)) {

@@ -1,0 +1,142 @@
+//! A scripted server over both transports, and how tests ask.
+
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kudzu_dns::{Question, Reply, Resolver, Server, Sink, Udp, UdpConfig, rtype};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::task::JoinSet;
+
+pub fn n(text: &str) -> Box<[u8]> {
+    let mut wire: Vec<u8> = Vec::new();
+    for label in text.split('.') {
+        wire.push(label.len() as u8);
+        wire.extend(label.as_bytes());
+    }
+    wire.push(0);
+    wire.into()
+}
+
+pub fn rr(owner: &str, rtype: u16, data: &[u8]) -> Vec<u8> {
+    let mut r = n(owner).to_vec();
+    r.extend(rtype.to_be_bytes());
+    r.extend([0, 1, 0, 0, 0, 60]);
+    r.extend((data.len() as u16).to_be_bytes());
+    r.extend(data);
+    r
+}
+
+/// A response to a query: response code, flags beside it, answer records, authority records.
+pub fn respond(query: &[u8], rcode: u8, tc: bool, answers: &[Vec<u8>], authority: &[Vec<u8>]) -> Vec<u8> {
+    let end = 12 + query[12..].iter().position(|b| *b == 0).unwrap() + 5;
+    let mut m = query[..2].to_vec();
+    m.extend([0x81 | if tc { 2 } else { 0 }, 0x80 | rcode, 0, 1]);
+    m.extend((answers.len() as u16).to_be_bytes());
+    m.extend((authority.len() as u16).to_be_bytes());
+    m.extend([0, 0]);
+    m.extend(&query[12..end]);
+    answers.iter().chain(authority).for_each(|r| m.extend(r));
+    m
+}
+
+pub fn name_of(query: &[u8]) -> String {
+    let (mut at, mut labels) = (12, Vec::new());
+    while query[at] != 0 {
+        let len = usize::from(query[at]);
+        labels.push(String::from_utf8_lossy(&query[at + 1..at + 1 + len]).to_ascii_lowercase());
+        at += 1 + len;
+    }
+    labels.join(".")
+}
+
+pub struct Mock {
+    pub addr: SocketAddr,
+    asked: Arc<Mutex<HashMap<String, u32>>>,
+    _tasks: JoinSet<()>,
+}
+
+/// Both transports on one port. The system gives a port that is free for one of them; the
+/// other may be taken, so others are tried.
+fn bind_both() -> (std::net::UdpSocket, std::net::TcpListener) {
+    let pair = || {
+        let udp = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let tcp = std::net::TcpListener::bind(udp.local_addr().unwrap()).ok()?;
+        Some((udp, tcp))
+    };
+    (0..64).find_map(|_| pair()).expect("a port that is free for both")
+}
+
+impl Mock {
+    pub async fn start(say: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+        let say = Arc::new(say);
+        let (udp, tcp) = bind_both();
+        // The default holds some hundred queries only.
+        socket2::SockRef::from(&udp).set_recv_buffer_size(4 << 20).unwrap();
+        udp.set_nonblocking(true).unwrap();
+        let udp = UdpSocket::from_std(udp).unwrap();
+        let addr = udp.local_addr().unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        let tcp = TcpListener::from_std(tcp).unwrap();
+        let asked: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+        let mut tasks = JoinSet::new();
+        let (counts, over_udp) = (Arc::clone(&asked), Arc::clone(&say));
+        tasks.spawn(async move {
+            let mut buf = [0; 2048];
+            while let Ok((len, from)) = udp.recv_from(&mut buf).await {
+                *counts.lock().unwrap().entry(name_of(&buf[..len])).or_default() += 1;
+                for m in over_udp(&buf[..len], false) {
+                    udp.send_to(&m, from).await.unwrap();
+                }
+            }
+        });
+        tasks.spawn(async move {
+            while let Ok((mut stream, _)) = tcp.accept().await {
+                let len = stream.read_u16().await.unwrap();
+                let mut query = vec![0; len.into()];
+                stream.read_exact(&mut query).await.unwrap();
+                for m in say(&query, true) {
+                    stream.write_u16(m.len() as u16).await.unwrap();
+                    stream.write_all(&m).await.unwrap();
+                }
+            }
+        });
+        Self { addr, asked, _tasks: tasks }
+    }
+
+    pub fn asked(&self, name: &str) -> u32 {
+        self.asked.lock().unwrap().get(name).copied().unwrap_or(0)
+    }
+}
+
+pub async fn ask(resolver: &dyn Resolver, names: &[&str]) -> HashMap<String, Reply> {
+    let questions =
+        names.iter().zip(0..).map(|(text, token)| Question { token, name: n(text), qtype: rtype::A });
+    let (sink, mut replies) = Sink::new(names.len());
+    resolver.submit(questions.collect(), &sink).await.unwrap();
+    drop(sink);
+    let mut all = HashMap::new();
+    while all.len() < names.len() {
+        for reply in replies.next().await.expect("a reply for every question") {
+            let name = names[reply.token as usize].to_owned();
+            assert!(all.insert(name, reply).is_none(), "answered twice");
+        }
+    }
+    all
+}
+
+pub fn named(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+pub fn server(addr: SocketAddr) -> Server {
+    Server { addr, rate: None, in_flight: None }
+}
+
+pub fn udp(addrs: &[SocketAddr], timeout_ms: u64, attempts: u8) -> Udp {
+    let servers = addrs.iter().copied().map(server).collect();
+    let timeout = Duration::from_millis(timeout_ms);
+    Udp::start(&UdpConfig { timeout, attempts, sockets: 2, ..UdpConfig::new(servers) }).unwrap()
+}
