@@ -20,11 +20,9 @@ mod zones;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub(crate) use lexicon::TLDS;
-
 use self::cast::{CDN_EDGES, Cast, MAIL, POPULAR_MAIL, POPULAR_NS, hub_names};
 use self::layout::{Layout, Shares, zipf};
-use self::lexicon::Lexicon;
+use self::lexicon::{Lexicon, TLDS};
 use self::space::Space;
 use crate::model::{Autnum, Certificate, IpNetwork, Record, Registrant, Registration};
 use crate::pdns::Rows;
@@ -203,6 +201,10 @@ impl Internet for Generated {
 
     fn registered_by(&self, email: &str) -> Vec<String> {
         self.owned_by(email)
+    }
+
+    fn tlds(&self) -> Vec<String> {
+        TLDS.map(str::to_owned).to_vec()
     }
 
     fn network(&self, addr: IpAddr) -> Option<IpNetwork> {
