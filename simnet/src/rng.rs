@@ -165,6 +165,12 @@ impl Stream {
         low + self.below(high - low + 1)
     }
 
+    /// A number in `low..=high`, every factor as likely as every other; `low` is at least 1.
+    pub(crate) fn spread(&mut self, low: u64, high: u64) -> u64 {
+        let factor = (high as f64 / low as f64).powf(unit(self.draw()));
+        ((low as f64 * factor).round() as u64).clamp(low, high)
+    }
+
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         unit(self.draw()) < probability
     }

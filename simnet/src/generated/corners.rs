@@ -68,7 +68,7 @@ impl Generated {
 
     /// The same, on these addresses.
     fn write_corner_on(&mut self, domain: &str, number: u64, addrs: &[Ipv4Addr]) -> Name {
-        let index = self.written_number(domain);
+        let index = self.next_number();
         let registrar = number % super::registry::REGISTRARS;
         let registered = self.now - (300 + 20 * number as i64) * DAY;
         let provider = &self.cast.ns[number as usize % 10];

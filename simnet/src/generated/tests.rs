@@ -277,6 +277,14 @@ fn numbers_in_names_may_be_of_any_size() {
 }
 
 #[test]
+fn every_written_domain_has_a_handle_of_its_own() {
+    let world = Generated::new(&WorldSpec { seed: 1, scale: 0.1, campaign: true });
+    let written = world.tables.registrations.values();
+    let handles: HashSet<&str> = written.clone().map(|r| r.handle.as_str()).collect();
+    assert_eq!(handles.len(), written.len());
+}
+
+#[test]
 fn what_does_not_exist_is_denied_with_an_soa() {
     let world = world(1);
     for name in ["no-such-domain-at-all.com", "nothing.invalid", "1.1.1.1.in-addr.arpa", "x.y.z.example"] {
