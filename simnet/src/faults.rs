@@ -55,6 +55,10 @@ pub(crate) enum HttpFault {
     Broken,
 }
 
+/// Questions that are counted, in each of the parts; a part that is full starts over, so that all parts
+/// together take some 100 MB at most and a fault repeats at worst.
+const COUNTED: usize = 1 << 18;
+
 #[derive(Clone, Copy)]
 enum Kind {
     Loss = 1,
@@ -151,6 +155,9 @@ impl Chaos {
     /// How often this was asked before.
     fn count(&self, key: u64) -> u32 {
         let mut asked = self.asked[key as usize % 16].lock().unwrap_or_else(PoisonError::into_inner);
+        if asked.len() >= COUNTED && !asked.contains_key(&key) {
+            asked.clear();
+        }
         let count = asked.entry(key).or_insert(0);
         *count += 1;
         *count - 1
@@ -184,6 +191,15 @@ mod tests {
         let lost = (0..8000).filter(|_| chaos.dns(b"\x01a\0", 1, true).0 == DnsFault::Drop).count();
         assert!((1800..2200).contains(&lost), "{lost}");
         assert!((0..100).all(|_| chaos.dns(b"\x01a\0", 1, false).0 == DnsFault::None));
+    }
+
+    #[test]
+    fn what_was_asked_is_forgotten_before_it_is_too_much() {
+        let chaos = Chaos::new(Faults { loss: 0.1, ..Faults::default() });
+        for key in 0..(COUNTED as u64 + 5) * 16 {
+            chaos.count(key);
+        }
+        assert!(chaos.asked.iter().all(|part| part.lock().unwrap().len() <= COUNTED));
     }
 
     #[test]

@@ -1,23 +1,18 @@
 //! World files: somebody else's world as JSON (docs/WORLDS.md).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde::Deserialize;
 use thiserror::Error;
 
+use crate::document::Document;
 use crate::model::{
-    Autnum, Certificate, IpNetwork, PdnsRow, Rcode, Record, Registrant, Registrar, Registration, Verdict,
-    mask,
+    Autnum, Certificate, IpNetwork, PdnsRow, Rcode, Record, Registrant, Registration, Verdict,
 };
-use crate::name::Name;
 use crate::pdns::Rows;
-use crate::presentation;
-use crate::rng::hash_bytes;
-use crate::tables::{TTL, Tables};
-use crate::time;
+use crate::tables::Tables;
 use crate::truth::Truth;
 use crate::world::{Internet, PdnsQuery, Step};
 
@@ -77,240 +72,9 @@ pub(crate) fn load(path: &Path) -> Result<Written, LoadError> {
 /// A world that somebody wrote down.
 #[derive(Debug)]
 pub(crate) struct Written {
-    tables: Tables,
-    as_of: i64,
-    truth: Truth,
-}
-
-struct Bad {
-    at: String,
-    value: String,
-    expected: &'static str,
-}
-
-fn bad(at: impl Into<String>, value: impl Into<String>, expected: &'static str) -> Bad {
-    Bad { at: at.into(), value: value.into(), expected }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    as_of: Moment,
-    #[serde(default)]
-    zones: BTreeMap<String, ZoneNode>,
-    #[serde(default)]
-    pdns: Vec<PdnsRow>,
-    #[serde(default)]
-    totals: BTreeMap<String, u64>,
-    #[serde(default)]
-    registrations: BTreeMap<String, WrittenRegistration>,
-    #[serde(default)]
-    networks: Vec<WrittenNetwork>,
-    #[serde(default)]
-    certificates: Vec<WrittenCertificate>,
-    #[serde(default)]
-    truth: Truth,
-}
-
-/// Unix seconds or RFC 3339.
-#[derive(Clone, Deserialize)]
-#[serde(untagged)]
-enum Moment {
-    Unix(i64),
-    Text(String),
-}
-
-impl Moment {
-    fn read(&self, at: &str) -> Result<i64, Bad> {
-        match self {
-            Self::Unix(seconds) => Ok(*seconds),
-            Self::Text(text) => {
-                time::parse(text).ok_or_else(|| bad(at, text, "a time as RFC 3339 or unix seconds"))
-            }
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct ZoneNode {
-    #[serde(default)]
-    rcode: Option<Rcode>,
-    #[serde(default = "default_ttl")]
-    ttl: u32,
-    #[serde(flatten)]
-    records: BTreeMap<String, Vec<String>>,
-}
-
-fn default_ttl() -> u32 {
-    TTL
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenRegistration {
-    registrar: String,
-    #[serde(default)]
-    registrar_id: u32,
-    #[serde(default)]
-    abuse_email: String,
-    registered: Moment,
-    expires: Moment,
-    #[serde(default)]
-    changed: Option<Moment>,
-    #[serde(default)]
-    registrant: Registrant,
-    #[serde(default)]
-    status: Vec<String>,
-    #[serde(default)]
-    nameservers: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenNetwork {
-    cidr: String,
-    name: String,
-    #[serde(default)]
-    country: String,
-    asn: u32,
-    #[serde(default)]
-    holder: Registrant,
-    #[serde(default)]
-    abuse_email: String,
-    registered: Moment,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenCertificate {
-    sha256: String,
-    names: Vec<String>,
-    not_before: Moment,
-    not_after: Moment,
-    #[serde(default)]
-    issuer: String,
-}
-
-impl Document {
-    fn read(self) -> Result<Written, Bad> {
-        let as_of = self.as_of.read("as_of")?;
-        let mut tables = Tables::default();
-        for (owner, node) in &self.zones {
-            read_node(&mut tables, owner, node)?;
-        }
-        for (i, mut row) in self.pdns.into_iter().enumerate() {
-            let owner = Name::from_text(&row.rrname)
-                .ok_or_else(|| bad(format!("pdns[{i}].rrname"), &row.rrname, "a domain name"))?;
-            row.rrname = owner.lowercase().to_string();
-            tables.rows.add(row);
-        }
-        tables.rows.totals = self.totals.into_iter().collect();
-        for (domain, written) in self.registrations {
-            let read = read_registration(&domain, written)?;
-            tables.registrations.insert(read.domain.clone(), read);
-        }
-        for (i, written) in self.networks.into_iter().enumerate() {
-            let network = read_network(i, written)?;
-            tables.autnums.entry(network.asn).or_insert_with(|| autnum_of(&network));
-            tables.networks.push(network);
-        }
-        for (i, written) in self.certificates.into_iter().enumerate() {
-            tables.add_cert(read_certificate(i, written)?);
-        }
-        tables.close();
-        let truth = Truth { as_of: time::rfc3339(as_of), ..self.truth };
-        Ok(Written { tables, as_of, truth })
-    }
-}
-
-fn read_node(tables: &mut Tables, owner: &str, node: &ZoneNode) -> Result<(), Bad> {
-    let name = Name::from_text(owner)
-        .ok_or_else(|| bad(format!("zones.{owner:?}"), owner, "a domain name"))?
-        .lowercase();
-    if let Some(rcode) = node.rcode {
-        tables.set_rcode(&name, rcode);
-    }
-    for (mnemonic, values) in &node.records {
-        for (i, value) in values.iter().enumerate() {
-            let (rtype, rdata) = presentation::parse(mnemonic, value)
-                .map_err(|expected| bad(format!("zones.{owner:?}.{mnemonic}[{i}]"), value, expected))?;
-            tables.add(&name, rtype, node.ttl, rdata);
-        }
-    }
-    Ok(())
-}
-
-fn read_registration(domain: &str, written: WrittenRegistration) -> Result<Registration, Bad> {
-    let at = |field: &str| format!("registrations.{domain:?}.{field}");
-    let name = Name::from_text(domain)
-        .ok_or_else(|| bad(format!("registrations.{domain:?}"), domain, "a domain name"))?;
-    let registered = written.registered.read(&at("registered"))?;
-    let status = if written.status.is_empty() { vec!["active".to_owned()] } else { written.status };
-    Ok(Registration {
-        domain: name.lowercase().to_string(),
-        handle: format!("D{:08X}", hash_bytes(0, domain.as_bytes()) as u32),
-        registrar: Registrar {
-            name: written.registrar,
-            iana_id: written.registrar_id,
-            abuse_email: written.abuse_email,
-        },
-        registrant: written.registrant,
-        registered,
-        changed: written.changed.map_or(Ok(registered), |m| m.read(&at("changed")))?,
-        expires: written.expires.read(&at("expires"))?,
-        status,
-        nameservers: written.nameservers,
-        redirected: false,
-    })
-}
-
-fn read_network(i: usize, written: WrittenNetwork) -> Result<IpNetwork, Bad> {
-    let at = format!("networks[{i}].cidr");
-    let wrong = || bad(&at, &written.cidr, "a range such as 203.0.113.0/24 with no host bits");
-    let (start, prefix) = written.cidr.split_once('/').ok_or_else(wrong)?;
-    let start: IpAddr = start.parse().map_err(|_| wrong())?;
-    let prefix: u8 = prefix.parse().map_err(|_| wrong())?;
-    if mask(start, prefix) != Some(start) {
-        return Err(wrong());
-    }
-    Ok(IpNetwork {
-        handle: format!("NET-{}", written.cidr.replace(['.', ':', '/'], "-")),
-        name: written.name,
-        start,
-        prefix,
-        country: written.country,
-        registered: written.registered.read(&format!("networks[{i}].registered"))?,
-        asn: written.asn,
-        holder: written.holder,
-        abuse_email: written.abuse_email,
-    })
-}
-
-fn autnum_of(network: &IpNetwork) -> Autnum {
-    Autnum {
-        number: network.asn,
-        name: network.name.clone(),
-        country: network.country.clone(),
-        registered: network.registered,
-        holder: network.holder.clone(),
-        abuse_email: network.abuse_email.clone(),
-    }
-}
-
-fn read_certificate(i: usize, written: WrittenCertificate) -> Result<Certificate, Bad> {
-    let sha256 = written.sha256.to_ascii_lowercase();
-    if sha256.len() != 64 || !sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(bad(format!("certificates[{i}].sha256"), sha256, "64 hexadecimal digits"));
-    }
-    Ok(Certificate {
-        id: i as u64 + 1,
-        serial: sha256[..32].to_owned(),
-        sha256,
-        issuer: written.issuer,
-        names: written.names.iter().map(|n| n.trim_end_matches('.').to_ascii_lowercase()).collect(),
-        not_before: written.not_before.read(&format!("certificates[{i}].not_before"))?,
-        not_after: written.not_after.read(&format!("certificates[{i}].not_after"))?,
-    })
+    pub(crate) tables: Tables,
+    pub(crate) as_of: i64,
+    pub(crate) truth: Truth,
 }
 
 impl Internet for Written {
@@ -327,25 +91,36 @@ impl Internet for Written {
     }
 
     fn pdns(self: Arc<Self>, query: &PdnsQuery) -> Rows {
-        let (key, rows) = match query {
+        let table = &self.tables.rows;
+        let total = |query: &PdnsQuery, rows: &[PdnsRow]| {
+            table.totals.get(query).copied().unwrap_or(rows.len() as u64)
+        };
+        let (rows, total) = match query {
             PdnsQuery::Name(name) => {
-                let key = name.to_string();
-                let rows = self.tables.rows.of_owner(&key);
-                (key, rows)
+                let rows = table.of_owner(&name.to_string());
+                let total = total(query, &rows);
+                (rows, total)
             }
             PdnsQuery::Addr(addr) => {
-                let key = addr.to_string();
-                let rows = self.tables.rows.of_rdata(&key);
-                (key, rows)
+                let rows = table.of_rdata(&addr.to_string());
+                let total = total(query, &rows);
+                (rows, total)
             }
-            PdnsQuery::Rdata(name) => {
-                let key = name.to_string();
-                let rows = self.tables.rows.of_rdata(&key);
-                (format!("rdata/{key}"), rows)
+            PdnsQuery::Rdata(host) => {
+                let rows = table.of_rdata(&host.to_string());
+                let total = total(query, &rows);
+                (rows, total)
+            }
+            PdnsQuery::Either(name) => {
+                let mut rows = table.of_owner(&name.to_string());
+                let mut sum = total(&PdnsQuery::Name(name.clone()), &rows);
+                let others = table.of_rdata(&name.to_string());
+                sum += total(&PdnsQuery::Rdata(name.clone()), &others);
+                rows.extend(others);
+                (rows, sum)
             }
         };
-        let total = self.tables.rows.totals.get(&key).copied();
-        Rows::new(rows, Vec::new()).with_total(total)
+        Rows::new(rows, Vec::new()).with_total(Some(total))
     }
 
     fn registration(&self, domain: &str) -> Option<Registration> {
@@ -354,6 +129,14 @@ impl Internet for Written {
 
     fn registered_by(&self, email: &str) -> Vec<String> {
         self.tables.registered_by(email)
+    }
+
+    fn tlds(&self) -> Vec<String> {
+        let registrations = self.tables.registrations.values();
+        let names = registrations.flat_map(|r| [r.domain.as_str(), r.registrant.email.as_str()]);
+        let last = names.filter_map(|n| n.rsplit(['.', '@']).next()).filter(|tld| !tld.is_empty());
+        let tlds: BTreeSet<String> = last.map(str::to_ascii_lowercase).collect();
+        tlds.into_iter().collect()
     }
 
     fn network(&self, addr: IpAddr) -> Option<IpNetwork> {

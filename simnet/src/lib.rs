@@ -2,6 +2,7 @@
 //!
 //! [`World`] answers in process; [`Server`] puts it on loopback sockets, with faults if wanted.
 
+mod document;
 mod faults;
 mod file;
 mod generated;
@@ -16,8 +17,6 @@ mod tables;
 mod time;
 mod truth;
 mod world;
-
-pub(crate) use generated::TLDS;
 
 pub use faults::Faults;
 pub use file::LoadError;

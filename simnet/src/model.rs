@@ -63,6 +63,22 @@ pub enum RData {
     Raw(Box<[u8]>, u16),
 }
 
+impl RData {
+    /// The same with all names in lower case.
+    pub(crate) fn lowercase(self) -> Self {
+        match self {
+            Self::Host(host) => Self::Host(host.lowercase()),
+            Self::Mx(preference, host) => Self::Mx(preference, host.lowercase()),
+            Self::Soa(soa) => Self::Soa(Box::new(Soa {
+                mname: soa.mname.lowercase(),
+                rname: soa.rname.lowercase(),
+                ..*soa
+            })),
+            Self::A(_) | Self::Aaaa(_) | Self::Txt(_) | Self::Raw(..) => self,
+        }
+    }
+}
+
 /// The data of a SOA record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Soa {
@@ -136,6 +152,7 @@ impl Verdict {
 
 /// One row of passive DNS, in the Common Output Format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PdnsRow {
     /// Owner name.
     pub rrname: String,
@@ -170,6 +187,7 @@ pub struct PdnsAnswer {
 
 /// Who stands behind a registration.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Registrant {
     /// Registry handle.
     #[serde(default)]

@@ -41,7 +41,7 @@ impl Rows {
     /// Sorts the kept rows and merges the long lists in between.
     pub(crate) fn new(mut kept: Vec<PdnsRow>, long: Vec<Long>) -> Self {
         kept.sort_by(order);
-        kept.dedup_by(|a, b| (&a.rrname, &a.rrtype, &a.rdata) == (&b.rrname, &b.rrtype, &b.rdata));
+        kept.dedup();
         let total = kept.len() as u64 + long.iter().map(|l| l.count).sum::<u64>();
         let mut kept = kept.into_iter();
         let kept_head = kept.next();
@@ -88,4 +88,30 @@ fn order(a: &PdnsRow, b: &PdnsRow) -> Ordering {
         .then_with(|| a.rrname.cmp(&b.rrname))
         .then_with(|| a.rrtype.cmp(&b.rrtype))
         .then_with(|| a.rdata.cmp(&b.rdata))
+        .then_with(|| a.time_first.cmp(&b.time_first))
+        .then_with(|| (a.count, &a.origin).cmp(&(b.count, &b.origin)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(first: i64, last: i64) -> PdnsRow {
+        PdnsRow {
+            rrname: "a.example".to_owned(),
+            rrtype: "A".to_owned(),
+            rdata: "198.51.100.7".to_owned(),
+            time_first: first,
+            time_last: last,
+            count: 1,
+            origin: String::new(),
+        }
+    }
+
+    #[test]
+    fn two_stays_on_one_address_are_two_rows() {
+        let rows = Rows::new(vec![row(1, 5), row(10, 20), row(2, 20), row(10, 20)], Vec::new());
+        assert_eq!(rows.total(), 3);
+        assert_eq!(rows.collect::<Vec<_>>(), vec![row(2, 20), row(10, 20), row(1, 5)]);
+    }
 }

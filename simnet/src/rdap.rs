@@ -59,18 +59,19 @@ pub(crate) fn error(code: u16, title: &str) -> Value {
 }
 
 /// The bootstrap files of RFC 9224, all pointing at one server.
-pub(crate) fn bootstrap(kind: &str, base: &str, as_of: i64) -> Option<Value> {
-    let services: Vec<&str> = match kind {
-        "dns.json" => crate::TLDS.to_vec(),
-        "ipv4.json" => vec!["0.0.0.0/0"],
-        "ipv6.json" => vec!["::/0"],
-        "asn.json" => vec!["1-4294967294"],
+pub(crate) fn bootstrap(world: &World, kind: &str, base: &str) -> Option<Value> {
+    let one = |range: &str| vec![range.to_owned()];
+    let services: Vec<String> = match kind {
+        "dns.json" => world.tlds(),
+        "ipv4.json" => one("0.0.0.0/0"),
+        "ipv6.json" => one("::/0"),
+        "asn.json" => one("1-4294967294"),
         _ => return None,
     };
     let urls = vec![format!("{base}/")];
     Some(json!({
         "version": "1.0",
-        "publication": rfc3339(as_of),
+        "publication": rfc3339(world.as_of()),
         "description": "the simulated internet's own server",
         "services": [[services, urls]],
     }))

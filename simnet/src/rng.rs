@@ -24,7 +24,7 @@ pub(crate) fn unit(hash: u64) -> f64 {
     (hash >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// A permutation of `0..size`, computable in both directions.
+/// A permutation of `0..size`, computable in both directions; leaves all other numbers where they are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Feistel {
     key: u64,
@@ -40,7 +40,9 @@ impl Feistel {
     }
 
     pub(crate) fn forward(&self, value: u64) -> u64 {
-        debug_assert!(value < self.size);
+        if value >= self.size {
+            return value;
+        }
         let mut v = value;
         // Cycle walking: the network permutes a power of four, so leave it only inside the range.
         loop {
@@ -52,7 +54,9 @@ impl Feistel {
     }
 
     pub(crate) fn inverse(&self, value: u64) -> u64 {
-        debug_assert!(value < self.size);
+        if value >= self.size {
+            return value;
+        }
         let swap = |v: u64| (v >> self.half) | ((v & self.mask()) << self.half);
         let mut v = value;
         loop {
@@ -161,6 +165,12 @@ impl Stream {
         low + self.below(high - low + 1)
     }
 
+    /// A number in `low..=high`, every factor as likely as every other; `low` is at least 1.
+    pub(crate) fn spread(&mut self, low: u64, high: u64) -> u64 {
+        let factor = (high as f64 / low as f64).powf(unit(self.draw()));
+        ((low as f64 * factor).round() as u64).clamp(low, high)
+    }
+
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         unit(self.draw()) < probability
     }
@@ -198,6 +208,14 @@ mod tests {
             let range = blocks.range(spot.block, u64::MAX);
             prop_assert_eq!(range.start + spot.offset, position);
             prop_assert_eq!(range.end - range.start, spot.size);
+        }
+    }
+
+    #[test]
+    fn feistel_leaves_alone_what_is_out_of_range() {
+        let permutation = Feistel::new(7, 1000);
+        for value in [1000, 1024, 70_000, u64::MAX] {
+            assert_eq!((permutation.forward(value), permutation.inverse(value)), (value, value));
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! A loaded world is nothing else; a generated world keeps here what is too irregular to compute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use crate::model::{
     Autnum, Certificate, IpNetwork, PdnsRow, RData, Rcode, Record, Registrant, Registration, Verdict, rtype,
 };
 use crate::name::{self, Name};
-use crate::world::{Step, alias_target};
+use crate::world::{PdnsQuery, Step, alias_target};
 
 /// TTL of an answer when nothing else is said.
 pub(crate) const TTL: u32 = 3600;
@@ -25,9 +25,10 @@ pub(crate) struct Node {
 pub(crate) struct Tables {
     nodes: HashMap<Name, Node>,
     pub(crate) rows: RowTable,
-    pub(crate) registrations: HashMap<String, Registration>,
+    /// In order, so that the first of several with one handle is the same in every process.
+    pub(crate) registrations: BTreeMap<String, Registration>,
     pub(crate) networks: Vec<IpNetwork>,
-    pub(crate) autnums: HashMap<u32, Autnum>,
+    pub(crate) autnums: BTreeMap<u32, Autnum>,
     certs: CertTable,
 }
 
@@ -163,7 +164,7 @@ pub(crate) struct RowTable {
     rows: Vec<PdnsRow>,
     by_owner: HashMap<String, Vec<u32>>,
     by_rdata: HashMap<String, Vec<u32>>,
-    pub(crate) totals: HashMap<String, u64>,
+    pub(crate) totals: HashMap<PdnsQuery, u64>,
 }
 
 impl RowTable {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything that a judge has to know of a world.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Truth {
     /// Seed of the generated world; 0 for a loaded one.
     #[serde(default)]
@@ -27,6 +28,7 @@ pub struct Truth {
 
 /// A domain of the campaign.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Planned {
     /// The domain.
     pub domain: String,
@@ -43,7 +45,7 @@ pub struct Planned {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tie {
-    /// The same address at the same time or directly one after the other.
+    /// The same address, at the same time or one after the other.
     Address,
     /// The same rare pair of name servers.
     NameServerPair,
@@ -59,6 +61,7 @@ pub enum Tie {
 
 /// A domain that overlaps with the campaign without being part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Decoy {
     /// The domain.
     pub domain: String,
@@ -70,9 +73,9 @@ pub struct Decoy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoyKind {
-    /// The same address at the same time, among many strangers.
+    /// The same address at the same time, by chance.
     ChanceAddress,
-    /// The same address, years apart.
+    /// The same address at another time, by chance.
     OtherTime,
     /// The same registrar within the hour, nothing else.
     ChanceBurst,

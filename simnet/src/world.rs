@@ -60,6 +60,8 @@ pub(crate) trait Internet: Send + Sync + std::fmt::Debug {
     fn pdns(self: Arc<Self>, query: &PdnsQuery) -> Rows;
     fn registration(&self, domain: &str) -> Option<Registration>;
     fn registered_by(&self, email: &str) -> Vec<String>;
+    /// Top-level domains whose registry this world has.
+    fn tlds(&self) -> Vec<String>;
     fn network(&self, addr: IpAddr) -> Option<IpNetwork>;
     fn autnum(&self, number: u32) -> Option<Autnum>;
     fn entity(&self, handle: &str) -> Option<Registrant>;
@@ -68,7 +70,7 @@ pub(crate) trait Internet: Send + Sync + std::fmt::Debug {
 }
 
 /// What passive DNS is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum PdnsQuery {
     /// Rows of which this is the owner.
     Name(Name),
@@ -76,6 +78,8 @@ pub enum PdnsQuery {
     Addr(IpAddr),
     /// Rows whose data is this host.
     Rdata(Name),
+    /// Both, as services of the Common Output Format answer a name.
+    Either(Name),
 }
 
 impl PdnsQuery {
@@ -195,6 +199,11 @@ impl World {
     #[must_use]
     pub fn registered_by(&self, email: &str) -> Vec<String> {
         self.inner.registered_by(email)
+    }
+
+    /// The top-level domains whose registrations can be asked for.
+    pub(crate) fn tlds(&self) -> Vec<String> {
+        self.inner.tlds()
     }
 
     /// The registered network around an address.

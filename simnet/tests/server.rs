@@ -311,6 +311,58 @@ async fn passive_dns_pages_and_counts() {
 }
 
 #[tokio::test]
+async fn passive_dns_finds_a_name_as_owner_and_as_data() {
+    let (world, server) = start(Faults::default()).await;
+    let domain = planned(&world);
+    let host = world.pdns(&domain, 50).rows.into_iter().find(|r| r.rrtype == "NS").unwrap().rdata;
+    for name in [domain, host] {
+        let sum = world.pdns(&name, 0).total + world.pdns(&format!("rdata/{name}"), 0).total;
+        let (_, head, body) =
+            get(server.addrs().pdns, &format!("/pdns/query/{name}"), "dribble-paginate-count: 500\r\n").await;
+        assert!(head.contains(&format!("x-total-count: {sum}")), "{head}");
+        let rows: Vec<PdnsRow> = body.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert!(rows.iter().any(|r| r.rdata.ends_with(&name)), "{name} as data");
+        assert!(rows.iter().all(|r| r.rrname == name || r.rdata.ends_with(&name)));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_loaded_world_registers_its_own_top_level_domains() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = r#"{"as_of": 1, "registrations": {"shop.ru": {"registrar": "x", "registered": 1, "expires": 2,
+        "registrant": {"email": "ada@mailer.su"}}}}"#;
+    std::fs::write(file.path(), text).unwrap();
+    let world = World::load(file.path()).unwrap();
+    let server = Server::start(world, Faults::default(), ListenConfig::default()).await.unwrap();
+    let body = get(server.addrs().rdap, "/bootstrap/dns.json", "").await.2;
+    let bootstrap: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(bootstrap["services"][0][0], serde_json::json!(["ru", "su"]));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_the_server() {
+    let (_, server) = start(Faults::default()).await;
+    let mut stream = TcpStream::connect(server.addrs().dns[0]).await.unwrap();
+    let question = query(1, "large-text.net", RecordType::TXT, None);
+    let mut sent = 0;
+    while sent < 400 {
+        let mut framed = (question.len() as u16).to_be_bytes().to_vec();
+        framed.extend_from_slice(&question);
+        match timeout(Duration::from_millis(200), stream.write_all(&framed)).await {
+            Ok(done) => done.unwrap(),
+            Err(_) => break,
+        }
+        sent += 1;
+    }
+    while server.stats().dns_tcp < 200 {
+        tokio::task::yield_now().await;
+    }
+    timeout(PATIENCE, server.stop()).await.unwrap();
+}
+
+#[tokio::test]
 async fn certificates_are_found_by_name_and_fingerprint() {
     let (world, server) = start(Faults::default()).await;
     let domain =
@@ -333,5 +385,7 @@ async fn http_faults_are_counted() {
     assert_eq!(status, 429);
     assert!(head.contains("retry-after: 1"));
     assert_eq!(server.stats().http_429, 1);
+    assert_eq!(get(server.addrs().rdap, "/bootstrap/dns.json", "").await.0, 200);
+    assert_eq!(get(server.addrs().rdap, "/domain/a.com", "").await.0, 429);
     server.stop().await;
 }

@@ -79,6 +79,77 @@ fn faults_in_a_file_are_named_with_their_place() {
         let message = load(text).unwrap_err().to_string();
         assert!(message.contains(expected), "{text}: {message}");
     }
+    let row = |fields: &str| format!(r#"{{"as_of": 1, "pdns": [{{"rrname": "a.b", {fields}}}]}}"#);
+    let times = r#""time_first": 5, "time_last": 6"#;
+    let cases = [
+        (row(&format!(r#""rrtype": "WKS", "rdata": "x", {times}"#)), "pdns[0].rdata"),
+        (row(&format!(r#""rrtype": "A", "rdata": "1.2.3", {times}"#)), "pdns[0].rdata"),
+        (row(&format!(r#""rrtype": "NS", "rdata": "a..b", {times}"#)), "pdns[0].rdata"),
+        (row(&format!(r#""rrtype": "A", "rdata": "192.0.2.1", {times}, "sensor": "x""#)), "line 1"),
+        (row(r#""rrtype": "A", "rdata": "192.0.2.1", "time_first": 9, "time_last": 6"#), "pdns[0].time_last"),
+        (
+            row(r#""rrtype": "A", "rdata": "192.0.2.1", "time_first": 1, "time_last": 1780185600000"#),
+            "pdns[0].time_last",
+        ),
+        (r#"{"as_of": 9223372036854775807}"#.to_owned(), "as_of"),
+        (r#"{"as_of": 1, "totals": {"a..b": 5}}"#.to_owned(), "totals.\"a..b\""),
+        (r#"{"as_of": 1, "zones": {"bücher.example": {}}}"#.to_owned(), "is not a domain name"),
+        (r#"{"as_of": 1, "zones": {"a.b": {"NS": ["bücher.example"]}}}"#.to_owned(), "NS[0]"),
+        (r#"{"as_of": 1, "truth": {"seed": 1, "sedes": []}}"#.to_owned(), "line 1"),
+        (r#"{"as_of": 1, "truth": {"planned": [{"domain": "a.b", "tie": []}]}}"#.to_owned(), "line 1"),
+        (
+            r#"{"as_of": 1, "truth": {"decoys": [{"domain": "a.b", "kind": "popular-ns", "x": 1}]}}"#
+                .to_owned(),
+            "line 1",
+        ),
+        (
+            r#"{"as_of": 1, "registrations": {"a.b": {"registrar": "", "registered": 1, "expires": 2,
+                "registrant": {"mail": ""}}}}"#
+                .to_owned(),
+            "line 2",
+        ),
+        (
+            r#"{"as_of": 1, "registrations": {"a.b": {"registrar": "", "registered": 1, "expires": 2,
+                "nameservers": ["a..b"]}}}"#
+                .to_owned(),
+            "nameservers[0]",
+        ),
+        (
+            format!(
+                r#"{{"as_of": 1, "certificates": [{{"sha256": "{}", "names": ["ü.b"], "not_before": 1, "not_after": 2}}]}}"#,
+                "0".repeat(64)
+            ),
+            "certificates[0].names[0]",
+        ),
+        (
+            format!(r#"{{"as_of": 1, "zones": {{"a.b": {{"TXT": ["{}"]}}}}}}"#, "x".repeat(65_300)),
+            "65,000 octets",
+        ),
+    ];
+    for (text, expected) in cases {
+        let message = load(&text).unwrap_err().to_string();
+        assert!(message.contains(expected), "{text:.300}: {message}");
+    }
     let missing = World::load(Path::new("/nonexistent/world.json")).unwrap_err();
     assert!(missing.to_string().contains("/nonexistent/world.json"));
+}
+
+#[test]
+fn other_spellings_are_the_same_thing() {
+    let world = load(
+        r#"{"as_of": 1, "totals": {"2001:DB8:0::7": 40, "rdata/NS.Example.": 50, "Shop.Example": 60}, "pdns": [
+            {"rrname": "Shop.Example.", "rrtype": "aaaa", "rdata": "2001:DB8::0007", "time_first": 1, "time_last": 2},
+            {"rrname": "shop.example", "rrtype": "NS", "rdata": "NS.example.", "time_first": 1, "time_last": 2},
+            {"rrname": "shop.example", "rrtype": "MX", "rdata": "10  Mail.Example", "time_first": 1, "time_last": 2}
+        ]}"#,
+    )
+    .unwrap();
+    let asked = |query: &str| {
+        let answer = world.pdns(query, 9);
+        (answer.rows.len(), answer.total)
+    };
+    assert_eq!(asked("2001:db8::7"), (1, 40));
+    assert_eq!(asked("rdata/ns.example"), (1, 50));
+    assert_eq!(asked("rdata/mail.example"), (1, 1));
+    assert_eq!(asked("shop.example"), (3, 60));
 }

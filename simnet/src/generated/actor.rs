@@ -1,36 +1,28 @@
-//! The campaign's people and machines: gives a shape names, times and places.
+//! The campaign's people: gives a shape names, times and places.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::Generated;
 use super::campaign::Shape;
-use super::cast::{MAIL, ORG_BULLETPROOF, ORG_HOSTING, ORGS, POPULAR_MAIL, POPULAR_NS};
+use super::cast::{LISTED_DYNDNS, MAIL, POPULAR_MAIL, POPULAR_NS};
 use super::lexicon::person;
+use super::machines::{Machine, Populated};
 use super::ordinary::Stay;
 use super::registry::REGISTRARS;
 use super::sheet::Sheet;
 use crate::model::Registrant;
-use crate::name::Name;
 use crate::rng::{Stream, mix, unit};
 use crate::time::DAY;
-use crate::truth::{Planned, Tie};
-
-/// Of so many ordinary domains, one is to stand two steps from the seed's names: enough that a walk of six
-/// steps comes to most of the neighbourhood, and few enough that it does so only in its last steps.
-const NEAR: u64 = 32;
-
-/// An address of the campaign, with the times of the waves on it, oldest first.
-#[derive(Clone, Debug)]
-pub(super) struct Machine {
-    pub(super) addr: Ipv4Addr,
-    pub(super) waves: Vec<(i64, i64)>,
-}
+use crate::truth::{DecoyKind, Planned, Tie};
 
 /// What was made of a campaign; decoys are laid around it.
 #[derive(Debug, Default)]
 pub(super) struct Operation {
     pub(super) sheets: Vec<Sheet>,
     pub(super) machines: Vec<Machine>,
+    /// Addresses on which the campaign is or was.
+    pub(super) used: BTreeSet<Ipv4Addr>,
     /// Sheets that share one registration burst.
     pub(super) bursts: Vec<usize>,
 }
@@ -42,21 +34,23 @@ impl Generated {
         self.truth.scale = self.spec.scale;
         self.truth.as_of = crate::time::rfc3339(self.now);
         let mut chance = Stream::new(self.key, 0xca3b);
-        self.write_crime(&mut chance);
+        let crime = self.write_crime(&mut chance);
         if self.spec.campaign {
             let shape = Shape::grow(&mut chance);
-            let operation = self.stage(&shape, &mut chance);
+            let operation = self.stage(&shape, &crime, &mut chance);
             for sheet in &operation.sheets {
                 self.write(sheet);
             }
             self.write_shared_certificates(&shape, &operation, &mut chance);
+            self.write_agencies(&operation, &mut chance);
             self.write_decoys(&operation, &mut chance);
             self.truth.seeds = vec![operation.machines[0].addr.to_string()];
             self.truth.planned = planned(&shape, &operation);
         } else {
             let addr = self.plain_seed(&mut chance);
             let known = self.neighbours(addr);
-            self.widen(addr, known, &mut chance);
+            self.widen(addr, self.now, known, &mut chance);
+            self.write_agencies_around(addr, &mut chance);
             self.truth.seeds = vec![addr.to_string()];
         }
     }
@@ -71,23 +65,23 @@ impl Generated {
         }
     }
 
-    fn stage(&mut self, shape: &Shape, chance: &mut Stream) -> Operation {
+    fn stage(&mut self, shape: &Shape, crime: &[Populated], chance: &mut Stream) -> Operation {
         let mut operation = Operation::default();
         let mut machine_of = vec![usize::MAX; shape.shared.len()];
         for (s, shared) in shape.shared.iter().enumerate() {
             if shared.tie == Tie::Address && !shared.members.is_empty() {
                 machine_of[s] = operation.machines.len();
-                let machine = self.machine(s, chance);
+                let machine = self.machine(s, crime, &mut operation.used, chance);
                 operation.machines.push(machine);
             }
         }
         for m in 0..shape.members.len() {
-            let sheet = self.member_sheet(shape, m, &machine_of, &operation.machines, chance);
+            let sheet = self.member_sheet(shape, m, &machine_of, &mut operation, chance);
             operation.sheets.push(sheet);
         }
         for (s, shared) in shape.shared.iter().enumerate() {
             match shared.tie {
-                Tie::NameServerPair => self.give_name_servers(&shared.members, &mut operation.sheets, chance),
+                Tie::NameServerPair => self.give_name_servers(&shared.members, &mut operation, chance),
                 Tie::MailHost => give_mail_host(&shared.members, &mut operation.sheets, s),
                 Tie::Registrant => {
                     let owner = self.actor(s as u64);
@@ -102,55 +96,52 @@ impl Generated {
                 Tie::Address | Tie::Certificate => {}
             }
         }
+        self.make_dynamic(shape, &mut operation);
         let seed = operation.machines[0].addr;
         let on_seed = operation.sheets.iter().filter(|s| s.stays.iter().any(|stay| stay.addr == seed));
         let known = on_seed.flat_map(|s| &s.stays).map(|stay| self.neighbours(stay.addr)).sum();
-        self.widen(seed, known, chance);
+        for i in self.widen(seed, operation.machines[0].waves[0].0, known, chance) {
+            self.decoy(self.lexicon.name(i).to_string(), DecoyKind::OtherTime);
+        }
         operation
     }
 
-    /// How many ordinary domains share an address, now or earlier.
-    fn neighbours(&self, addr: Ipv4Addr) -> u64 {
-        self.host_of(addr).map_or(0, |host| self.tenants(host).len() as u64)
-    }
-
-    /// Gives the seed address former tenants until enough of the neighbourhood stands behind them.
-    fn widen(&mut self, seed: Ipv4Addr, known: u64, chance: &mut Stream) {
-        let wanted = self.ordinary / NEAR;
-        let mut behind = known;
-        for _ in 0..200 {
-            if behind >= wanted {
-                return;
-            }
-            for i in self.former_tenants(seed, 1, chance) {
-                behind += self.stays(i).iter().map(|stay| self.neighbours(stay.addr)).sum::<u64>();
-            }
+    /// Where a member was and is, oldest first.
+    fn member_stays(
+        &self,
+        shape: &Shape,
+        m: usize,
+        machine_of: &[usize],
+        machines: &[Machine],
+        chance: &mut Stream,
+    ) -> Vec<Stay> {
+        let on: Vec<usize> = shape.members[m]
+            .shares
+            .iter()
+            .copied()
+            .filter(|s| shape.shared[*s].tie == Tie::Address)
+            .collect();
+        let mut stays: Vec<Stay> = Vec::new();
+        for s in &on {
+            let machine = &machines[machine_of[*s]];
+            let place = shape.shared[*s].members.iter().position(|x| *x == m).unwrap_or(0);
+            // The first four hold the seed address now; elsewhere waves take turns.
+            let newest = machine.waves.len() - 1;
+            let turn = place.is_multiple_of(2) && on.last() == Some(s);
+            let now = stays.iter().all(|s| s.last < self.now - 2 * DAY);
+            let wave =
+                if now && (turn || (*s == 0 && place < 4)) { newest } else { place % machine.waves.len() };
+            stays.push(self.stay_in(machine.addr, machine.waves[wave], chance));
         }
-    }
-
-    /// Dedicated, at a bulletproof or an ordinary hoster, with one to three waves.
-    fn machine(&mut self, number: usize, chance: &mut Stream) -> Machine {
-        let org = if chance.chance(0.45) {
-            ORG_BULLETPROOF + chance.below(3) as usize
-        } else {
-            ORG_HOSTING + chance.below((ORGS - ORG_HOSTING) as u64) as usize
-        };
-        let addr = self.cast.next_addr(org, &self.space);
-        let zone = self.cast.orgs[org].domain.clone();
-        if let Some(host) = Name::from_text(&format!("host-{}.{zone}", addr.to_string().replace('.', "-"))) {
-            self.write_ptr(addr, &host);
+        stays.sort_by_key(|s| s.first);
+        if let [earlier, later] = &mut stays[..]
+            && later.first - earlier.first > 6 * DAY
+            && earlier.last < self.now - 2 * DAY
+        {
+            // It moved from the one to the other.
+            earlier.last = earlier.last.min(later.first - chance.below(3 * 86_400) as i64);
         }
-        let active = number == 0 || chance.chance(0.6);
-        let mut until = if active { self.now } else { self.now - chance.between(20, 90) as i64 * DAY };
-        let mut waves = Vec::new();
-        for _ in 0..chance.between(1, 3) {
-            let from = until - chance.between(50, 120) as i64 * DAY;
-            waves.push((from, until));
-            // The next wave back overlaps by weeks, or ends where this one begins.
-            until = if chance.chance(0.6) { from + chance.between(7, 20) as i64 * DAY } else { from };
-        }
-        waves.reverse();
-        Machine { addr, waves }
+        stays
     }
 
     fn member_sheet(
@@ -158,30 +149,29 @@ impl Generated {
         shape: &Shape,
         m: usize,
         machine_of: &[usize],
-        machines: &[Machine],
+        operation: &mut Operation,
         chance: &mut Stream,
     ) -> Sheet {
         let member = &shape.members[m];
-        let mut stays: Vec<Stay> = Vec::new();
-        for s in member.shares.iter().filter(|s| shape.shared[**s].tie == Tie::Address) {
-            let machine = &machines[machine_of[*s]];
-            let place = shape.shared[*s].members.iter().position(|x| *x == m).unwrap_or(0);
-            // The first four hold the seed address now; elsewhere waves take turns.
-            let newest = machine.waves.len() - 1;
-            let now = stays.is_empty() && (place % 2 == 0 || (*s == 0 && place < 4));
-            let wave = if now { newest } else { place % machine.waves.len() };
-            stays.push(self.stay_in(machine.addr, machine.waves[wave], chance));
-        }
-        stays.sort_by_key(|s| s.first);
-        let mut current = stays.last().filter(|s| s.last > self.now - 2 * DAY).map(|s| s.addr);
+        let mut stays = self.member_stays(shape, m, machine_of, &operation.machines, chance);
+        let mut current = stays.iter().rev().find(|s| s.last > self.now - 2 * DAY).map(|s| s.addr);
         let earliest =
-            stays.first().map_or_else(|| self.now - chance.between(30, 400) as i64 * DAY, |s| s.first);
-        let registered = earliest - chance.between(6, 21 * 24) as i64 * 3600;
+            stays.first().map_or_else(|| self.now - chance.spread(30, 700) as i64 * DAY, |s| s.first);
+        let mut registered = earliest - chance.spread(6, 60 * 24) as i64 * 3600;
         if member.resolves && current.is_none() {
-            let addr = self.cover_host(chance);
+            let addr = self.cover_host(&mut operation.used, chance);
             let first = stays.last().map_or(registered + DAY, |s| s.last - 2 * DAY);
             stays.push(Stay { addr, first, last: self.now - chance.between(1, 40) as i64 * 3600 });
             current = Some(addr);
+        }
+        let mut taken = None;
+        if shape.share_of(m, Tie::RegistrationBurst).is_none() && chance.chance(0.12) {
+            // Bought from somebody who had it for years.
+            taken = Some(registered);
+            let left = registered - chance.spread(1, 200) as i64 * DAY;
+            registered -= chance.spread(2 * 365, 9 * 365) as i64 * DAY;
+            let addr = self.other_host(&mut operation.used, chance);
+            stays.insert(0, Stay { addr, first: registered + 2 * DAY, last: left });
         }
         let registrar = ((unit(chance.draw()).powi(2)) * REGISTRARS as f64) as u64;
         let provider = &self.cast.ns[chance.below(POPULAR_NS as u64 / 2) as usize];
@@ -195,6 +185,7 @@ impl Generated {
             index,
             registrar,
             registered,
+            taken,
             registrant: self.privacy(registrar),
             ns: chance.pick(&provider.groups).iter().map(ToString::to_string).collect(),
             mx: mail.iter().flat_map(|p| p.groups[0].iter().map(ToString::to_string)).collect(),
@@ -207,33 +198,33 @@ impl Generated {
         }
     }
 
-    /// All stays of one wave overlap in its middle.
-    fn stay_in(&self, addr: Ipv4Addr, (from, until): (i64, i64), chance: &mut Stream) -> Stay {
-        let length = (until - from) as f64;
-        let first = from + (unit(chance.draw()) * 0.35 * length) as i64;
-        let last = if until == self.now {
-            until - chance.between(1, 40) as i64 * 3600
-        } else {
-            until - (unit(chance.draw()) * 0.25 * length) as i64
-        };
-        Stay { addr, first, last }
-    }
-
-    /// A shared host among whose many names one more is not noticed.
-    fn cover_host(&self, chance: &mut Stream) -> Ipv4Addr {
-        loop {
-            let host = chance.below(self.layouts[0].hosts());
-            if self.block_len(host) >= 20 {
-                return self.host_addr(host);
-            }
+    /// A few that have nothing but an address are names below a provider of dynamic DNS.
+    fn make_dynamic(&self, shape: &Shape, operation: &mut Operation) {
+        let fit = |m: &usize| shape.ties(*m) == [Tie::Address] && operation.sheets[*m].hosts.is_empty();
+        let members: Vec<usize> = (4..operation.sheets.len()).filter(fit).take(3).collect();
+        for m in members {
+            let sheet = &mut operation.sheets[m];
+            let taken = sheet.held();
+            sheet.stays.retain(|s| s.last >= taken);
+            *sheet = Sheet {
+                domain: format!("{}.{LISTED_DYNDNS}", self.lexicon.stem(sheet.index)),
+                index: sheet.index,
+                registered: taken,
+                stays: std::mem::take(&mut sheet.stays),
+                current: sheet.current,
+                seen: sheet.seen,
+                dynamic: true,
+                ..Sheet::default()
+            };
         }
     }
 
     /// Two hosts of the group's own, or a pair of hosts that are seldom combined.
-    fn give_name_servers(&mut self, members: &[usize], sheets: &mut [Sheet], chance: &mut Stream) {
+    fn give_name_servers(&mut self, members: &[usize], operation: &mut Operation, chance: &mut Stream) {
         let Some(&leader) = members.first() else { return };
+        let Operation { sheets, used, .. } = operation;
         let pair = if chance.chance(0.6) || self.cast.medium_ns < 2 {
-            let addr = sheets[leader].current.unwrap_or_else(|| self.cover_host(chance));
+            let addr = sheets[leader].current.unwrap_or_else(|| self.cover_host(used, chance));
             let domain = sheets[leader].domain.clone();
             let pair = vec![format!("ns1.{domain}"), format!("ns2.{domain}")];
             sheets[leader].hosts.extend(pair.iter().map(|h| (h.clone(), addr)));
@@ -271,43 +262,24 @@ impl Generated {
         }
     }
 
-    /// Puts old domains on an address for a time that ended years ago.
-    pub(super) fn former_tenants(&mut self, addr: Ipv4Addr, count: usize, chance: &mut Stream) -> Vec<u64> {
-        let mut found = Vec::with_capacity(count);
-        let latest = self.now - 3 * 365 * DAY;
-        for _ in 0..count * 200 {
-            let i = chance.below(self.ordinary);
-            let life = self.life(i);
-            if found.len() == count {
-                break;
-            }
-            if life.created > latest - 500 * DAY || life.end.is_some() || found.contains(&i) {
-                continue;
-            }
-            let first = life.created + chance.between(6, 20) as i64 * DAY;
-            let last = (first + chance.between(60, 900) as i64 * DAY).min(latest);
-            let name = self.lexicon.name(i).to_string();
-            let row = self.row(name, "A", addr.to_string(), first, last);
-            self.tables.rows.add(row);
-            found.push(i);
-        }
-        found
-    }
-
     fn write_shared_certificates(&mut self, shape: &Shape, operation: &Operation, chance: &mut Stream) {
         for shared in shape.shared.iter().filter(|s| s.tie == Tie::Certificate && !s.members.is_empty()) {
             let sheets = shared.members.iter().map(|m| &operation.sheets[*m]);
             let names: Vec<String> = sheets.clone().map(|s| s.domain.clone()).collect();
-            let youngest = sheets.map(|s| s.registered).max().unwrap_or(self.now - 30 * DAY);
+            let youngest = sheets.map(Sheet::held).max().unwrap_or(self.now - 30 * DAY);
             let issued = (youngest + chance.between(2, 60) as i64 * 3600).min(self.now - 3600);
-            let cert = self.cert_from(chance.draw() | (1 << 63), names, issued, 90);
-            self.tables.add_cert(cert);
+            if chance.chance(0.15) {
+                self.stranger_certificate(names, issued, chance);
+            } else {
+                let cert = self.cert_from(chance.draw() | (1 << 63), names, issued, 90);
+                self.tables.add_cert(cert);
+            }
         }
         // Most have one of their own besides.
-        for sheet in operation.sheets.iter().filter(|s| s.current.is_some()) {
+        for sheet in operation.sheets.iter().filter(|s| s.current.is_some() && !s.dynamic) {
             if chance.chance(0.7) {
                 let names = vec![sheet.domain.clone(), format!("www.{}", sheet.domain)];
-                let issued = (sheet.registered + 7200).max(self.now - chance.between(1, 80) as i64 * DAY);
+                let issued = (sheet.held() + 7200).max(self.now - chance.between(1, 80) as i64 * DAY);
                 let cert = self.cert_from(chance.draw() | (1 << 63), names, issued, 90);
                 self.tables.add_cert(cert);
             }

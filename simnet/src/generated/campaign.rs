@@ -39,7 +39,7 @@ impl Shape {
         let count = chance.between(40, 120) as usize;
         let loners = (count / 20).max(1);
         let mut shape = Self::default();
-        shape.share(Tie::Address, 0, 8 + chance.below(5) as usize);
+        shape.share(Tie::Address, 0, chance.spread(8, 24) as usize);
         for n in 0..count - loners {
             // The first ones stand on the seed address, so that it is one.
             let resolves = n < 4 || chance.chance(0.89);
@@ -147,6 +147,26 @@ impl Shape {
                 self.join(member, fresh);
             }
         }
+        self.add_move(member, chance);
+    }
+
+    /// Some with an address have been on another one of the campaign as well.
+    fn add_move(&mut self, member: usize, chance: &mut Stream) {
+        let Some(held) = self.share_of(member, Tie::Address).filter(|_| chance.chance(0.2)) else { return };
+        let depth = self.members[member].depth;
+        let open = (1..self.shared.len()).find(|s| {
+            let shared = &self.shared[*s];
+            *s != held
+                && shared.tie == Tie::Address
+                && shared.members.len() < shared.capacity
+                && shared.depth + 1 >= depth
+        });
+        if let Some(open) = open {
+            self.join(member, open);
+        } else if depth < DEEPEST {
+            let fresh = self.share(Tie::Address, depth + 1, capacity(Tie::Address, chance));
+            self.join(member, fresh);
+        }
     }
 
     /// What only one domain has is no tie.
@@ -171,14 +191,14 @@ fn leads_on(tie: Tie) -> bool {
 
 fn capacity(tie: Tie, chance: &mut Stream) -> usize {
     let (low, high) = match tie {
-        Tie::Address => (3, 12),
-        Tie::NameServerPair => (3, 15),
-        Tie::Registrant => (3, 10),
-        Tie::RegistrationBurst => (3, 8),
-        Tie::Certificate => (2, 8),
-        Tie::MailHost => (3, 9),
+        Tie::Address => (3, 24),
+        Tie::NameServerPair => (3, 20),
+        Tie::Registrant => (3, 12),
+        Tie::RegistrationBurst => (3, 10),
+        Tie::Certificate => (2, 25),
+        Tie::MailHost => (3, 12),
     };
-    chance.between(low, high) as usize
+    chance.spread(low, high) as usize
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The companies of the internet: networks, hosters, DNS and mail providers, hubs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
 use super::lexicon::provider;
@@ -105,7 +105,18 @@ pub(crate) struct Cast {
     pub(crate) ns_hosts: HashMap<Name, (usize, usize)>,
     pub(crate) mail_hosts: HashMap<Name, usize>,
     infra: HashMap<usize, (u64, u8)>,
+    /// Networks outside the usual space, by upper 24 bits.
+    placed: BTreeMap<u32, u64>,
 }
+
+/// Addresses that the lists of what everybody shares name, for the first hub of a kind.
+const LISTED_CDN: Ipv4Addr = Ipv4Addr::new(104, 18, 32, 7);
+const LISTED_PARKING: Ipv4Addr = Ipv4Addr::new(2, 57, 90, 16);
+const LISTED_SINKHOLE: Ipv4Addr = Ipv4Addr::new(5, 79, 71, 205);
+/// Whose name servers a list calls those of parked domains.
+const LISTED_PARKING_NS: &str = "brainydns.com";
+/// A dynamic DNS provider that a list names.
+pub(crate) const LISTED_DYNDNS: &str = "duckdns.org";
 
 /// Host addresses in one slot.
 pub(crate) const HOSTS_PER_NET: u64 = 12;
@@ -127,7 +138,7 @@ impl Cast {
             since: since(seed, n ^ 0x4e5),
         });
         let nets: Vec<Net> = hosting.chain(residential).collect();
-        let medium_ns = (domains / 3000).max(1) as usize;
+        let medium_ns = medium_ns(domains) as usize;
         let mut cast = Self {
             orgs,
             nets,
@@ -140,6 +151,7 @@ impl Cast {
             ns_hosts: HashMap::new(),
             mail_hosts: HashMap::new(),
             infra: HashMap::new(),
+            placed: BTreeMap::new(),
         };
         cast.add_ns(seed);
         cast.add_mail(seed);
@@ -161,6 +173,18 @@ impl Cast {
         space.v4(*slot, *last)
     }
 
+    /// Gives an organisation the /24 around an address outside the usual space.
+    fn place(&mut self, addr: Ipv4Addr, org: usize) -> Ipv4Addr {
+        self.placed.insert(addr.to_bits() >> 8, self.nets.len() as u64);
+        self.nets.push(Net { used: Use::Infra, org, since: self.orgs[org].since + 30 * DAY });
+        addr
+    }
+
+    /// The number of a network outside the usual space.
+    pub(crate) fn placed(&self, addr: Ipv4Addr) -> Option<u64> {
+        self.placed.get(&(addr.to_bits() >> 8)).copied()
+    }
+
     pub(crate) fn parking_ns(&self) -> usize {
         POPULAR_NS + self.medium_ns
     }
@@ -179,7 +203,8 @@ impl Cast {
                 n if n == self.parking_ns() => ("parking", ORG_PARKING),
                 n => ("hosting", ORG_HOSTING + n % (ORGS - ORG_HOSTING)),
             };
-            let domain = provider(seed, "ns", n as u64, word, ["com", "net", "org", "de"][n % 4]);
+            let made = provider(seed, "ns", n as u64, word, ["com", "net", "org", "de"][n % 4]);
+            let domain = if n == self.parking_ns() { LISTED_PARKING_NS.to_owned() } else { made };
             // Only the largest spread their customers over several pairs.
             let pairs = if n < 6 { 1 + (mix(seed ^ n as u64) % 3) as usize } else { 1 };
             let host =
@@ -207,7 +232,13 @@ impl Cast {
         let mut base = first;
         let parking = self.parking_ns();
         let mut add = |cast: &mut Self, kind, org, count, ns| {
-            let addr = cast.next_addr(org, space);
+            let first = cast.hubs.iter().all(|h| h.kind != kind);
+            let addr = match kind {
+                HubKind::Cdn if first => cast.place(LISTED_CDN, org),
+                HubKind::Parking if first => cast.place(LISTED_PARKING, org),
+                HubKind::Sinkhole if first => cast.place(LISTED_SINKHOLE, org),
+                _ => cast.next_addr(org, space),
+            };
             cast.hubs.push(Hub { kind, addr, base, count, ns, org });
             base += count;
         };
@@ -229,6 +260,11 @@ impl Cast {
             add(self, HubKind::Sinkhole, ORG_SINKHOLE, count, POPULAR_NS - 1);
         }
     }
+}
+
+/// How many name server providers of middling size there are.
+pub(crate) fn medium_ns(domains: u64) -> u64 {
+    (domains / 3000).max(1)
 }
 
 /// How many names all hubs have together; known before the hubs are.

@@ -68,7 +68,7 @@ impl Generated {
 
     /// The same, on these addresses.
     fn write_corner_on(&mut self, domain: &str, number: u64, addrs: &[Ipv4Addr]) -> Name {
-        let index = self.written_number(domain);
+        let index = self.next_number();
         let registrar = number % super::registry::REGISTRARS;
         let registered = self.now - (300 + 20 * number as i64) * DAY;
         let provider = &self.cast.ns[number as usize % 10];
@@ -243,7 +243,7 @@ impl Generated {
     fn deeper(&self, label: &[u8], name: &[u8], qtype: u16, out: &mut Vec<Record>) -> Option<Step> {
         let number: u64 = std::str::from_utf8(label).ok()?.strip_prefix('x')?.parse().ok()?;
         let zone = Name::from_wire(name[registrable(name)?..].to_vec());
-        let next = zone.child(format!("x{}", number + 1).as_bytes());
+        let next = zone.child(format!("x{}", number.checked_add(1)?).as_bytes());
         match qtype {
             rtype::MX => out.push(record(name, rtype::MX, 60, RData::Mx(10, next))),
             rtype::NS => out.push(record(name, rtype::NS, 60, RData::Host(next))),

@@ -4,6 +4,7 @@ use super::Generated;
 use super::actor::Operation;
 use super::cast::{MAIL, ORG_BULLETPROOF, POPULAR_NS};
 use super::lexicon::person;
+use super::machines::Populated;
 use super::ordinary::{Delegation, Mail, Stay};
 use super::registry::REGISTRARS;
 use super::sheet::Sheet;
@@ -19,21 +20,23 @@ const BULLETPROOF_ADDRS: usize = 20;
 const FIRST_CRIME: u64 = 1_000;
 const LAST_CRIME: u64 = 2_800;
 const FIRST_DECOY: u64 = 500;
-/// Names in a certificate of a hosting company.
-const SHARED_NAMES: usize = 60;
+/// Of hosts and certificates with so few names, all strangers are decoys; of larger ones some.
+const FEW: usize = 25;
 
 impl Generated {
     /// Fills the bulletproof hosters with names that have nothing to do with each other.
-    pub(super) fn write_crime(&mut self, chance: &mut Stream) {
+    pub(super) fn write_crime(&mut self, chance: &mut Stream) -> Vec<Populated> {
+        let mut places = Vec::new();
         let mut index = self.ordinary + FIRST_CRIME;
         for place in 0..3 * BULLETPROOF_ADDRS {
             let org = ORG_BULLETPROOF + place % 3;
             let addr = self.cast.next_addr(org, &self.space);
             // Many small ones, few with up to 60.
             let count = 5 + (chance.below(56) * chance.below(56)) / 56;
+            let mut names = Vec::new();
             for _ in 0..count {
                 if index >= self.ordinary + LAST_CRIME {
-                    return;
+                    return places;
                 }
                 let age = chance.between(20, 700) as i64 * DAY;
                 let registered = self.now - age - chance.below(86_400) as i64;
@@ -54,9 +57,12 @@ impl Generated {
                 sheet.served = !over;
                 sheet.seen = last;
                 self.write(&sheet);
+                names.push((sheet.domain, first, last));
                 index += 1;
             }
+            places.push(Populated { addr, names });
         }
+        places
     }
 
     /// A domain with popular servers and no owner to be seen.
@@ -78,9 +84,11 @@ impl Generated {
 
     pub(super) fn write_decoys(&mut self, operation: &Operation, chance: &mut Stream) {
         let each = (operation.sheets.len() / 8).max(2);
+        self.small_hosts(operation);
         let mut index = self.ordinary + FIRST_DECOY;
         for n in 0..each {
-            let sheet = &operation.sheets[chance.below(operation.sheets.len() as u64) as usize];
+            let registered: Vec<&Sheet> = operation.sheets.iter().filter(|s| !s.dynamic).collect();
+            let sheet = *chance.pick(&registered);
             self.neighbours_by_chance(operation, sheet, chance);
             self.other_times(operation, n, chance);
             self.expired(operation, index, chance);
@@ -92,9 +100,21 @@ impl Generated {
         self.truth.decoys.dedup_by(|a, b| a.domain == b.domain);
     }
 
-    fn decoy(&mut self, domain: String, kind: DecoyKind) {
+    pub(super) fn decoy(&mut self, domain: String, kind: DecoyKind) {
         if !self.truth.decoys.iter().any(|d| d.domain == domain) {
             self.truth.decoys.push(Decoy { domain, kind });
+        }
+    }
+
+    /// Everybody beside the campaign where few are.
+    fn small_hosts(&mut self, operation: &Operation) {
+        for host in operation.sheets.iter().filter_map(|s| self.host_of(s.current?)).collect::<Vec<_>>() {
+            let block: Vec<u64> = self.layouts[0].block(self.layouts[0].block_on(host)).collect();
+            for i in block.iter().filter(|_| block.len() <= FEW) {
+                if self.life(*i).end.is_none() {
+                    self.decoy(self.lexicon.name(*i).to_string(), DecoyKind::ChanceAddress);
+                }
+            }
         }
     }
 
@@ -144,7 +164,7 @@ impl Generated {
     /// Former tenants of a machine of the campaign.
     fn other_times(&mut self, operation: &Operation, n: usize, chance: &mut Stream) {
         let machine = &operation.machines[n % operation.machines.len()];
-        for i in self.former_tenants(machine.addr, 1, chance) {
+        for i in self.former_tenants(machine.addr, machine.waves[0].0, 1, chance) {
             self.decoy(self.lexicon.name(i).to_string(), DecoyKind::OtherTime);
         }
     }
@@ -192,28 +212,33 @@ impl Generated {
         self.decoy(own.domain, DecoyKind::ChanceBurst);
     }
 
-    /// One campaign name among 59 strangers.
+    /// One campaign name among strangers.
     fn shared_certificates(&mut self, operation: &Operation, each: usize, chance: &mut Stream) {
         for _ in 0..each.div_ceil(4) {
             let planned = chance.pick(&operation.sheets);
-            let issued = (planned.registered + DAY).max(self.now - 40 * DAY);
-            let mut strangers: Vec<u64> = Vec::new();
-            while strangers.len() < SHARED_NAMES - 1 {
-                let i = chance.below(self.ordinary);
-                let life = self.life(i);
-                if life.end.is_none() && life.created < issued && !strangers.contains(&i) {
-                    strangers.push(i);
-                }
-            }
-            let mut names: Vec<String> =
-                strangers.iter().map(|i| self.lexicon.name(*i).to_string()).collect();
-            for name in names.iter().take(4.min(each)) {
-                self.decoy(name.clone(), DecoyKind::SharedCertificate);
-            }
-            names.push(planned.domain.clone());
-            chance.shuffle(&mut names);
-            let cert = self.cert_from(chance.draw() | (1 << 63), names, issued, 365);
-            self.tables.add_cert(cert);
+            let issued = (planned.held() + DAY / 2).max(self.now - chance.between(2, 80) as i64 * DAY);
+            self.stranger_certificate(vec![planned.domain.clone()], issued, chance);
         }
+    }
+
+    /// A certificate of a hosting company, in which these names stand among strangers.
+    pub(super) fn stranger_certificate(&mut self, mut names: Vec<String>, issued: i64, chance: &mut Stream) {
+        let count = (chance.spread(5, 80) as usize).saturating_sub(names.len()).max(3);
+        let mut strangers: Vec<u64> = Vec::new();
+        while strangers.len() < count {
+            let i = chance.below(self.ordinary);
+            let life = self.life(i);
+            if life.end.is_none() && life.created < issued && !strangers.contains(&i) {
+                strangers.push(i);
+            }
+        }
+        let strangers: Vec<String> = strangers.iter().map(|i| self.lexicon.name(*i).to_string()).collect();
+        for name in strangers.iter().take(if count <= FEW { count } else { 4 }) {
+            self.decoy(name.clone(), DecoyKind::SharedCertificate);
+        }
+        names.extend(strangers);
+        chance.shuffle(&mut names);
+        let cert = self.cert_from(chance.draw() | (1 << 63), names, issued, 365);
+        self.tables.add_cert(cert);
     }
 }

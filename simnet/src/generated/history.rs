@@ -30,14 +30,21 @@ pub(super) fn rows(world: &Arc<Generated>, query: &PdnsQuery) -> Rows {
             kept.extend(world.v6_owner(*v6).and_then(|i| world.v6_row(i)));
             Rows::new(kept, Vec::new())
         }
-        PdnsQuery::Rdata(host) => {
-            let provider = world.cast.ns_hosts.get(host).copied().filter(|(_, pair)| *pair == 0);
-            let hubs = world.cast.hubs.iter().enumerate();
-            let served = hubs.filter(|(_, h)| provider.is_some_and(|(number, _)| h.ns == number));
-            let long = served.map(|(hub, _)| hub_rows(world, hub, Some(host.clone()))).collect();
-            Rows::new(world.rows_of_host(host), long)
+        PdnsQuery::Rdata(host) => Rows::new(world.rows_of_host(host), served_rows(world, host)),
+        PdnsQuery::Either(name) => {
+            let mut kept = world.rows_of_owner(name);
+            kept.extend(world.rows_of_host(name));
+            Rows::new(kept, served_rows(world, name))
         }
     }
+}
+
+/// The names of all hubs that this name server serves.
+fn served_rows(world: &Arc<Generated>, host: &Name) -> Vec<Long> {
+    let provider = world.cast.ns_hosts.get(host).copied().filter(|(_, pair)| *pair == 0);
+    let hubs = world.cast.hubs.iter().enumerate();
+    let served = hubs.filter(|(_, h)| provider.is_some_and(|(number, _)| h.ns == number));
+    served.map(|(hub, _)| hub_rows(world, hub, Some(host.clone()))).collect()
 }
 
 /// The rows of a hub's own names: their address, or the name server they use.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::Generated;
-use super::cast::{ORG_CDN, ORG_RESIDENTIAL, ORGS};
+use super::cast::{LINES_PER_NET, LISTED_DYNDNS, ORG_CDN, ORG_RESIDENTIAL, ORGS};
 use super::ordinary::Stay;
 use super::sheet::Sheet;
 use crate::name::Name;
@@ -14,6 +14,10 @@ use crate::time::DAY;
 pub(super) const WILDCARDS: u64 = 20;
 /// Number of the first of them among the written names.
 pub(super) const FIRST_WILDCARD: u64 = 3_000;
+/// Names of strangers below a dynamic DNS provider.
+const FREE_NAMES: u64 = 40;
+/// Number of the first company; they come last, because their number grows with the world.
+const FIRST_COMPANY: u64 = 3_100;
 
 impl Generated {
     pub(super) fn write_infra(&mut self) {
@@ -39,6 +43,8 @@ impl Generated {
         for (n, domain) in self.cast.dyndns.clone().iter().enumerate() {
             self.write_company(domain, ORG_RESIDENTIAL + n, Vec::new(), &[], &[]);
         }
+        self.write_company(LISTED_DYNDNS, ORG_RESIDENTIAL, Vec::new(), &[], &[]);
+        self.write_free_names();
         for hub in 0..self.cast.hubs.len() {
             let (addr, org) = (self.cast.hubs[hub].addr, self.cast.hubs[hub].org);
             if let Some(name) = Name::from_text(&format!("edge{hub}.{}", self.cast.orgs[org].domain)) {
@@ -50,7 +56,7 @@ impl Generated {
 
     /// A company's own zone; without servers of its own it uses a popular provider.
     fn write_company(&mut self, domain: &str, org: usize, ns: Vec<String>, hosts: &[String], mx: &[String]) {
-        let index = self.written_number(domain);
+        let index = self.next_number();
         let front = self.cast.next_addr(org, &self.space);
         let hosts: Vec<(String, Ipv4Addr)> =
             hosts.iter().map(|h| (h.clone(), self.cast.next_addr(org, &self.space))).collect();
@@ -105,6 +111,21 @@ impl Generated {
         }
     }
 
+    /// People at home who have a name below a provider of dynamic DNS.
+    fn write_free_names(&mut self) {
+        for n in 0..FREE_NAMES {
+            let Some(addr) = self.line_of(mix(self.key ^ n ^ 0xf4ee) % LINES_PER_NET) else { continue };
+            let first = self.now - (1 + mix(self.key ^ n) as i64 % 40).abs() * DAY;
+            self.write(&Sheet {
+                domain: format!("{}.{LISTED_DYNDNS}", self.lexicon.stem(n)),
+                stays: vec![Stay { addr, first, last: self.now - 7200 }],
+                current: Some(addr),
+                dynamic: true,
+                ..Sheet::default()
+            });
+        }
+    }
+
     pub(super) fn wildcard_addr(&self, number: u64) -> Ipv4Addr {
         self.host_addr(mix(self.key ^ number ^ 0x71d) % self.layouts[0].hosts())
     }
@@ -147,8 +168,9 @@ impl Generated {
         }
     }
 
-    /// A number for the handle of a written domain whose name was not taken from the lexicon.
-    pub(super) fn written_number(&self, domain: &str) -> u64 {
-        self.ordinary + 3_100 + crate::rng::hash_bytes(self.key, domain.as_bytes()) % 900
+    /// The next number for the handle of a written domain whose name was not taken from the lexicon.
+    pub(super) fn next_number(&mut self) -> u64 {
+        self.companies += 1;
+        self.ordinary + FIRST_COMPANY + self.companies - 1
     }
 }

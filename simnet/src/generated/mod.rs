@@ -1,6 +1,7 @@
 //! A world made from a seed: most of it is computed when asked, the irregular rest stands in tables.
 
 mod actor;
+mod agencies;
 mod campaign;
 mod cast;
 mod certs;
@@ -10,6 +11,7 @@ mod history;
 mod infra;
 mod layout;
 mod lexicon;
+mod machines;
 mod ordinary;
 mod registry;
 mod reverse;
@@ -20,11 +22,9 @@ mod zones;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub(crate) use lexicon::TLDS;
-
 use self::cast::{CDN_EDGES, Cast, MAIL, POPULAR_MAIL, POPULAR_NS, hub_names};
 use self::layout::{Layout, Shares, zipf};
-use self::lexicon::Lexicon;
+use self::lexicon::{Lexicon, TLDS};
 use self::space::Space;
 use crate::model::{Autnum, Certificate, IpNetwork, Record, Registrant, Registration};
 use crate::pdns::Rows;
@@ -38,6 +38,9 @@ use crate::world::{Internet, PdnsQuery, Step, WorldSpec};
 const NEIGHBOURHOOD: f64 = 60_000.0;
 /// Numbers kept for domains that stand in the tables.
 const WRITTEN_NAMES: u64 = 4_000;
+
+/// Names in the certificates of hosting companies.
+const SHARED_CERTS: [u32; 12] = [5, 48, 9, 80, 14, 6, 64, 25, 35, 8, 18, 72];
 
 /// What a draw is for; keeps draws about the same number apart.
 #[derive(Clone, Copy, Debug)]
@@ -105,14 +108,16 @@ pub(crate) struct Generated {
     cast: Cast,
     tables: Tables,
     truth: Truth,
+    /// Companies numbered so far.
+    companies: u64,
 }
 
 impl Generated {
     pub(crate) fn new(spec: &WorldSpec) -> Self {
         let key = mix(spec.seed ^ 0x6b75_647a_7521);
-        let ordinary = ((NEIGHBOURHOOD * spec.scale) as u64).clamp(2_000, 1 << 31);
+        let ordinary = ((NEIGHBOURHOOD * spec.scale) as u64).clamp(2_000, 1 << 30);
         let layouts = layouts(key, ordinary);
-        let first_hub_name = ordinary + WRITTEN_NAMES;
+        let first_hub_name = ordinary + WRITTEN_NAMES + cast::medium_ns(ordinary);
         let space = Space::new(key);
         let cast = Cast::new(key, layouts[0].hosts(), ordinary, first_hub_name, &space);
         let mut world = Self {
@@ -127,10 +132,11 @@ impl Generated {
             ns_shares: Shares::new(key ^ 0x05, ordinary, &ns_weights(cast.medium_ns)),
             mail_shares: Shares::new(key ^ 0x3a11, ordinary, &mail_weights()),
             visits: Shares::new(key ^ 0x0b, ordinary, &visit_weights()),
-            shared_certs: Layout::new(key ^ 0x5a, ordinary, &[30, 35, 42, 50, 60, 64, 72, 80], None),
+            shared_certs: Layout::new(key ^ 0x5a, ordinary, &SHARED_CERTS, None),
             cast,
             tables: Tables::default(),
             truth: Truth::default(),
+            companies: 0,
         };
         world.write_infra();
         world.write_corners();
@@ -205,6 +211,10 @@ impl Internet for Generated {
         self.owned_by(email)
     }
 
+    fn tlds(&self) -> Vec<String> {
+        TLDS.map(str::to_owned).to_vec()
+    }
+
     fn network(&self, addr: IpAddr) -> Option<IpNetwork> {
         self.ip_network(addr)
     }
@@ -226,5 +236,7 @@ impl Internet for Generated {
     }
 }
 
+#[cfg(test)]
+mod likeness;
 #[cfg(test)]
 mod tests;

@@ -230,7 +230,7 @@ impl Generated {
     /// Whether any source of addresses knows this one, and as part of which network.
     pub(crate) fn net_of(&self, addr: IpAddr) -> Option<(u64, &super::cast::Net)> {
         let slot = match addr {
-            IpAddr::V4(v4) => self.space.slot_v4(v4)?.0,
+            IpAddr::V4(v4) => self.cast.placed(v4).or_else(|| Some(self.space.slot_v4(v4)?.0))?,
             IpAddr::V6(v6) => self.space.slot_v6(v6)?.0,
         };
         self.cast.nets.get(slot as usize).map(|net| (slot, net))

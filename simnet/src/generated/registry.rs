@@ -172,7 +172,7 @@ impl Generated {
         let inner = upper.strip_suffix("-SIM")?;
         if let Some(number) = inner.strip_prefix("PRIV") {
             let number: u64 = number.parse().ok()?;
-            return (number * 3 < REGISTRARS).then(|| self.privacy(number * 3));
+            return (number < REGISTRARS.div_ceil(3)).then(|| self.privacy(number * 3));
         }
         if let Some(asn) = inner.strip_prefix("ORG-AS") {
             let asn: u32 = asn.parse().ok()?;

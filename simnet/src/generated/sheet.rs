@@ -20,6 +20,8 @@ pub(super) struct Sheet {
     pub(super) index: u64,
     pub(super) registrar: u64,
     pub(super) registered: i64,
+    /// Since when the present owner has it, where that is not the registration.
+    pub(super) taken: Option<i64>,
     /// `None`: a year at a time until the present is passed.
     pub(super) expires: Option<i64>,
     pub(super) registrant: Registrant,
@@ -36,13 +38,29 @@ pub(super) struct Sheet {
     pub(super) seen: i64,
     /// Mailbox of the zone; empty for `hostmaster.<domain>`.
     pub(super) mailbox: String,
+    /// Whether it is a name below a dynamic DNS provider: an address, and nothing else.
+    pub(super) dynamic: bool,
     /// Hosts below the domain.
     pub(super) hosts: Vec<(String, Ipv4Addr)>,
+}
+
+impl Sheet {
+    /// Since when the present owner has the domain.
+    pub(super) fn held(&self) -> i64 {
+        self.taken.unwrap_or(self.registered)
+    }
 }
 
 impl Generated {
     pub(super) fn write(&mut self, sheet: &Sheet) {
         let Some(apex) = Name::from_text(&sheet.domain) else { return };
+        if sheet.dynamic {
+            if let Some(addr) = sheet.current {
+                self.tables.add(&apex, rtype::A, 60, RData::A(addr));
+            }
+            self.write_rows(sheet);
+            return;
+        }
         self.write_registration(sheet);
         if sheet.served {
             self.write_zone(sheet, &apex);
@@ -60,7 +78,7 @@ impl Generated {
             registrar: self.registrar(sheet.registrar),
             registrant: sheet.registrant.clone(),
             registered: sheet.registered,
-            changed: sheet.registered,
+            changed: sheet.held(),
             expires,
             status: vec!["client transfer prohibited".to_owned()],
             nameservers: sheet.ns.clone(),
@@ -100,7 +118,9 @@ impl Generated {
         for stay in &sheet.stays {
             rows.push(self.row(sheet.domain.clone(), "A", stay.addr.to_string(), stay.first, stay.last));
         }
-        let first = sheet.stays.first().map_or(sheet.registered + 3600, |s| s.first).min(sheet.seen);
+        // Servers that the present owner chose were not there before the owner was.
+        let first = sheet.stays.first().map_or(sheet.registered + 3600, |s| s.first);
+        let first = first.max(sheet.held()).min(sheet.seen);
         for host in &sheet.ns {
             rows.push(self.row(sheet.domain.clone(), "NS", host.clone(), first, sheet.seen));
         }

@@ -253,6 +253,38 @@ fn corners_are_served() {
 }
 
 #[test]
+fn numbers_in_names_may_be_of_any_size() {
+    let spec = WorldSpec { seed: 1, scale: 0.1, campaign: true };
+    let (made, world) = (Generated::new(&spec), World::generate(&spec));
+    let zones =
+        made.cast.cdns.iter().chain(&made.cast.dyndns).chain(made.cast.orgs.iter().map(|o| &o.domain));
+    let mut zones: Vec<String> = zones.cloned().collect();
+    zones.push("deeper-and-deeper.net".to_owned());
+    let numbers = [0, 6_000, 70_000, 1 << 24, 1 << 40, u64::MAX - 1, u64::MAX];
+    for zone in zones.iter().take(20).chain(zones.last()) {
+        for (prefix, number) in ["d", "x", "user", "host-"].iter().flat_map(|p| numbers.map(|n| (p, n))) {
+            for name in [format!("{prefix}{number}.{zone}"), format!("{prefix}{number}0.{zone}")] {
+                for qtype in [rtype::A, rtype::MX] {
+                    let _ = ask(&world, &name, qtype);
+                }
+                let _ = (world.pdns(&name, 5), world.pdns(&format!("rdata/{name}"), 5));
+            }
+        }
+    }
+    assert!(world.entity(&format!("R{}-SIM", u64::MAX)).is_none());
+    assert!(world.entity(&format!("PRIV{}-SIM", u64::MAX)).is_none());
+    assert!(world.certs(&"f".repeat(64)).is_empty());
+}
+
+#[test]
+fn every_written_domain_has_a_handle_of_its_own() {
+    let world = Generated::new(&WorldSpec { seed: 1, scale: 0.1, campaign: true });
+    let written = world.tables.registrations.values();
+    let handles: HashSet<&str> = written.clone().map(|r| r.handle.as_str()).collect();
+    assert_eq!(handles.len(), written.len());
+}
+
+#[test]
 fn what_does_not_exist_is_denied_with_an_soa() {
     let world = world(1);
     for name in ["no-such-domain-at-all.com", "nothing.invalid", "1.1.1.1.in-addr.arpa", "x.y.z.example"] {

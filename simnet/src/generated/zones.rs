@@ -88,11 +88,11 @@ impl Generated {
             let user: u64 = user.parse().ok()?;
             return self.line_of(user).filter(|_| user as usize % 2 == zone);
         }
-        let customer: u64 = label.strip_prefix('d')?.parse().ok()?;
+        let customer: u64 = label.strip_prefix('d')?.parse().ok().filter(|c| *c < self.ordinary)?;
         let cdn = self.cast.cdns.iter().position(|d| is(apex, d))?;
-        match self.www(customer).filter_customer(customer < self.ordinary)? {
+        match self.www(customer) {
             Www::Cdn(edge) if edge / CDN_EDGES == cdn => Some(self.cast.hubs[edge].addr),
-            _ => None,
+            Www::Cdn(_) | Www::Apex | Www::Addr => None,
         }
     }
 
@@ -288,12 +288,6 @@ impl Generated {
 impl super::cast::Cast {
     pub(super) fn ns_domain(&self, number: usize) -> Name {
         Name::from_text(&self.ns[number].domain).unwrap_or_else(Name::root)
-    }
-}
-
-impl Www {
-    fn filter_customer(self, known: bool) -> Option<Self> {
-        known.then_some(self)
     }
 }
 

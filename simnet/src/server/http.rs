@@ -48,11 +48,14 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, service: Servic
     }
 }
 
-/// Counts, waits and fails as wanted.
+/// Counts, waits and fails as wanted. The bootstrap files never fail: in the world they are another's.
 async fn disturb(State(context): State<Context>, request: Request, next: Next) -> Response {
     let Shared { chaos, counters, .. } = &context.shared;
     counters.http(context.service);
     let path = request.uri().path_and_query().map_or("", |p| p.as_str());
+    if context.service == Service::Rdap && path.starts_with("/bootstrap/") {
+        return next.run(request).await;
+    }
     let (fault, delay) = chaos.http(path);
     if !delay.is_zero() {
         tokio::time::sleep(delay).await;
@@ -78,7 +81,7 @@ async fn rdap(State(context): State<Context>, request: Request) -> Response {
     let world = &context.shared.world;
     let path = unescape(request.uri().path_and_query().map_or("", |p| p.as_str()));
     if let Some(file) = path.strip_prefix("/bootstrap/") {
-        let found = rdap::bootstrap(file, &context.base, world.as_of());
+        let found = rdap::bootstrap(world, file, &context.base);
         return found.map_or_else(|| rdap_error(StatusCode::NOT_FOUND), |v| typed("application/json", &v));
     }
     match world.rdap(&path, &context.base) {
@@ -102,6 +105,10 @@ fn typed(content_type: &'static str, value: &Value) -> Response {
 async fn pdns(State(context): State<Context>, headers: HeaderMap, request: Request) -> Response {
     let path = unescape(request.uri().path());
     let query = path.strip_prefix("/pdns/query/").and_then(PdnsQuery::parse);
+    let query = query.map(|query| match query {
+        PdnsQuery::Name(name) => PdnsQuery::Either(name),
+        other => other,
+    });
     let Some(query) = query else {
         return (StatusCode::BAD_REQUEST, "a name, an address or rdata/<name>\n").into_response();
     };
@@ -139,7 +146,7 @@ fn shown(cert: &Certificate) -> Value {
         "issuer_name": cert.issuer,
         "common_name": cert.names.first(),
         "name_value": cert.names.join("\n"),
-        "entry_timestamp": time(cert.not_before + 60),
+        "entry_timestamp": time(cert.not_before.saturating_add(60)),
         "not_before": time(cert.not_before),
         "not_after": time(cert.not_after),
         "serial_number": cert.serial,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,8 @@ const CONNECTIONS: usize = 1024;
 /// Answers of one connection that wait to be written.
 const PENDING: usize = 256;
 const IDLE: Duration = Duration::from_secs(30);
+/// Rest after a connection that could not be accepted: most likely there are no descriptors left.
+const REST: Duration = Duration::from_millis(50);
 
 /// Accepts until cancelled.
 pub(super) async fn serve(
@@ -37,6 +40,7 @@ pub(super) async fn serve(
                 Ok((stream, _)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(REST).await;
                     continue;
                 }
             },
@@ -45,7 +49,7 @@ pub(super) async fn serve(
         tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = connection(stream, shared, inner) => {}
+                () = connection(stream, shared, inner, stop.clone()) => {}
             }
             drop(slot);
         });
@@ -53,15 +57,14 @@ pub(super) async fn serve(
 }
 
 /// Ends when the peer closes, says nothing for long, or breaks the framing.
-async fn connection(stream: TcpStream, shared: Shared, tasks: TaskTracker) {
-    let (mut reader, mut writer) = stream.into_split();
-    let (answers, mut pending) = mpsc::channel::<Vec<u8>>(PENDING);
+async fn connection(stream: TcpStream, shared: Shared, tasks: TaskTracker, stop: CancellationToken) {
+    let (mut reader, writer) = stream.into_split();
+    let (answers, pending) = mpsc::channel::<Vec<u8>>(PENDING);
+    let stopped = stop.clone();
     tasks.spawn(async move {
-        while let Some(answer) = pending.recv().await {
-            let length = (answer.len() as u16).to_be_bytes();
-            if writer.write_all(&length).await.is_err() || writer.write_all(&answer).await.is_err() {
-                return;
-            }
+        tokio::select! {
+            () = stopped.cancelled() => {}
+            () = write(writer, pending) => {}
         }
     });
     let slots = Arc::new(Semaphore::new(PENDING));
@@ -72,16 +75,33 @@ async fn connection(stream: TcpStream, shared: Shared, tasks: TaskTracker) {
         let mut out = Vec::new();
         let Some(delay) = answer(&shared, &message, &mut out) else { continue };
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        let (answers, counters) = (answers.clone(), Arc::clone(&shared.counters));
+        let (answers, counters, stop) = (answers.clone(), Arc::clone(&shared.counters), stop.clone());
         tasks.spawn(async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-            if answers.send(out).await.is_ok() {
-                counters.dns_answered(1);
+            let send = async {
+                if !delay.is_zero() {
+                    tokio::time::sleep(delay).await;
+                }
+                if answers.send(out).await.is_ok() {
+                    counters.dns_answered(1);
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = send => {}
             }
             drop(slot);
         });
+    }
+}
+
+/// Ends when there is nothing more to write, or when the peer does not read.
+async fn write(mut writer: OwnedWriteHalf, mut pending: mpsc::Receiver<Vec<u8>>) {
+    while let Some(answer) = pending.recv().await {
+        let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
+        framed.extend_from_slice(&answer);
+        if !matches!(tokio::time::timeout(IDLE, writer.write_all(&framed)).await, Ok(Ok(()))) {
+            return;
+        }
     }
 }
 

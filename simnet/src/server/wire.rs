@@ -107,7 +107,8 @@ pub(super) fn answer(query: &Query, verdict: &Verdict, records: &[Record], limit
     for record in records {
         put_record(query, record, &mut previous, out);
         count = count.saturating_add(1);
-        if out.len() > 65_500 {
+        // Past any limit; the rest would only cost memory.
+        if out.len() > usize::from(u16::MAX) {
             break;
         }
     }
