@@ -21,6 +21,7 @@ pub mod dns_addr;
 pub mod dns_name;
 pub mod dns_origin;
 mod found;
+mod json;
 pub mod pairs;
 pub mod parts;
 mod pdns;
