@@ -192,7 +192,9 @@ pub fn registry(config: &Config) -> Result<Registry, Error> {
         all.insert(Arc::new(set));
     }
     for (name, source) in &config.sources {
-        all.insert(Arc::new(declared::Declared::new(name, source)));
+        let declared = declared::Declared::new(name, source);
+        let first = config.sources.iter().find(|(_, other)| other.api_key == source.api_key);
+        all.insert(Arc::new(declared.sharing(first.map_or(name, |(first, _)| first))));
     }
     Ok(all)
 }
