@@ -16,6 +16,8 @@ use crate::http::Exchange;
 mod certs;
 pub mod certs_fingerprint;
 pub mod certs_name;
+#[cfg(test)]
+mod corpus;
 pub mod declared;
 pub mod dns_addr;
 pub mod dns_name;
