@@ -4,18 +4,20 @@
 #![allow(missing_docs, reason = "a test")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use kudzu_shared::config::HttpLimits;
-use kudzu_shared::limits::{self, Limit};
+use kudzu_shared::limits::{self, Limit, Limiter, Permit};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::time::SystemClock;
-use kudzu_worker::http::{Exchange, Follow, Http, Request};
+use kudzu_worker::http::{Exchange, Follow, Http, Missing, Request};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Answers each request with what the function makes of its path and number; then closes.
 struct Evil {
@@ -78,10 +80,12 @@ async fn get(evil: &Evil, path: &str) -> Result<usize, Verdict> {
 async fn status_codes_have_their_verdicts() {
     let evil = Evil::start(|path, _| head(&format!("{} X", &path[1..]), "content-length: 0\r\n")).await;
     for (status, verdict) in [
-        ("404", Verdict::NotFound),
+        // The URL is wrong, unless a source knows better.
+        ("404", Verdict::FormErr),
         ("401", Verdict::Refused),
         ("403", Verdict::Refused),
         ("500", Verdict::ServFail),
+        ("501", Verdict::FormErr),
         ("503", Verdict::ServFail),
         ("418", Verdict::FormErr),
         ("302", Verdict::Malformed),
@@ -118,7 +122,7 @@ async fn a_server_that_hangs_costs_its_time_only() {
     let begin = std::time::Instant::now();
     assert_eq!(get(&evil, "/hang").await, Err(Verdict::Timeout));
     let http = http(1000);
-    let end = Some(tokio::time::Instant::now() + Duration::from_millis(200));
+    let end = Some(Instant::now() + Duration::from_millis(200));
     let late = Exchange::new(&http, end).get(&evil.request("/hang")).await.map(|_| ());
     assert_eq!(late, Err(Verdict::Deadline));
     assert!(begin.elapsed() < Duration::from_secs(5));
@@ -187,6 +191,119 @@ async fn retry_after_is_obeyed() {
     assert_eq!(exchange.get(&evil.request("/")).await.unwrap().body, b"now");
     assert!(begin.elapsed() >= Duration::from_millis(990), "{:?}", begin.elapsed());
     assert_eq!(exchange.into_tally().tries, 2);
+}
+
+#[tokio::test]
+async fn a_404_is_an_answer_where_the_source_says_so() {
+    let evil = Evil::start(|path, _| {
+        let text = &path.as_bytes()[1..];
+        [head("404 X", &format!("content-length: {}\r\n", text.len())), text.to_vec()].concat()
+    })
+    .await;
+    let http = http(1000);
+    for (path, missing, verdict) in [
+        ("/known", Missing::Error, Verdict::FormErr),
+        ("/known", Missing::Empty, Verdict::NotFound),
+        ("/known", Missing::EmptyIf(|body| body == b"known"), Verdict::NotFound),
+        ("/other", Missing::EmptyIf(|body| body == b"known"), Verdict::FormErr),
+    ] {
+        let request = Request { missing, ..evil.request(path) };
+        assert_eq!(Exchange::new(&http, None).get(&request).await.map(|_| ()), Err(verdict), "{path}");
+    }
+    let short = Request { max_body: Some(3), ..evil.request("/long") };
+    let evil = Evil::start(|_, _| body("", b"long")).await;
+    let short = Request { url: evil.request("/").url, ..short };
+    assert_eq!(Exchange::new(&http, None).get(&short).await.map(|_| ()), Err(Verdict::Limit));
+}
+
+/// Zero seconds is not at once, and a job that can wait does.
+#[tokio::test]
+async fn an_upstream_that_never_has_time_is_throttled_in_the_end() {
+    let evil = Evil::start(|_, _| head("429 Slow", "retry-after: 0\r\ncontent-length: 0\r\n")).await;
+    let asked = async |end| {
+        let http = http(1000);
+        let before = evil.asked.load(Relaxed);
+        let verdict = Exchange::new(&http, end).get(&evil.request("/")).await.map(|_| ());
+        assert_eq!(verdict, Err(Verdict::Throttled));
+        evil.asked.load(Relaxed) - before
+    };
+    assert_eq!(asked(None).await, 9);
+    let tries = asked(Some(Instant::now() + Duration::from_secs(4))).await;
+    assert!((10..=17).contains(&tries), "{tries}");
+}
+
+/// A hang that the job's end cuts off says nothing of the upstream, good or bad.
+#[tokio::test]
+async fn the_breaker_opens_on_failures_and_a_deadline_is_none() {
+    let evil = Evil::start(|path, _| match path {
+        "/hang" => head("200 OK", "content-length: 10\r\n"),
+        _ => head(&format!("{} X", &path[1..]), "content-length: 0\r\n"),
+    })
+    .await;
+    let http = http(1000);
+    let ask = async |path, end| Exchange::new(&http, end).get(&evil.request(path)).await.map(|_| ());
+    for _ in 0..30 {
+        assert_eq!(ask("/501", None).await, Err(Verdict::FormErr));
+    }
+    for _ in 0..19 {
+        assert_eq!(ask("/500", None).await, Err(Verdict::ServFail));
+    }
+    let soon = Some(Instant::now() + Duration::from_millis(100));
+    assert_eq!(ask("/hang", soon).await, Err(Verdict::Deadline));
+    // The server is not done with that one; this stands for the twentieth failure.
+    assert_eq!(ask("/500", None).await, Err(Verdict::Timeout));
+    let asked = evil.asked.load(Relaxed);
+    assert_eq!(ask("/200", None).await, Err(Verdict::Breaker));
+    assert_eq!(evil.asked.load(Relaxed), asked);
+}
+
+/// Grants at once, and notes to whom.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+#[async_trait]
+impl Limiter for Notes {
+    async fn acquire(&self, upstream: &str, _: &Limit) -> Permit {
+        self.0.lock().unwrap().push(upstream.to_owned());
+        Permit::FREE
+    }
+
+    async fn penalise(&self, _: &str, _: Instant) {}
+
+    fn penalised_until(&self, _: &str) -> Option<Instant> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_grant_that_waited_for_a_slot_is_renewed() {
+    let evil = Evil::start(|path, _| match path {
+        "/hang" => head("200 OK", "content-length: 10\r\n"),
+        _ => body("", b"x"),
+    })
+    .await;
+    let notes = Arc::new(Notes::default());
+    let http = Http::new(HttpLimits::default(), 1, Arc::clone(&notes) as _, Arc::new(SystemClock)).unwrap();
+    let (slow, mut quick) = (evil.request("/hang"), evil.request("/"));
+    quick.timeout = Duration::from_millis(100);
+    let mut exchanges = [Exchange::new(&http, None), Exchange::new(&http, None)];
+    let [first, second] = &mut exchanges;
+    let _ = tokio::join!(biased; first.get(&slow), second.get(&quick));
+    assert_eq!(notes.0.lock().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn each_credential_has_its_own_limit() {
+    let evil = Evil::start(|_, _| body("", b"x")).await;
+    let notes = Arc::new(Notes::default());
+    let http = Http::new(HttpLimits::default(), 1, Arc::clone(&notes) as _, Arc::new(SystemClock)).unwrap();
+    let own = Request { credential: Some("me".into()), ..evil.request("/") };
+    for request in [own, evil.request("/")] {
+        let mut exchange = Exchange::new(&http, None);
+        exchange.get(&request).await.unwrap();
+        assert_eq!(exchange.into_tally().upstream, Some(evil.addr.to_string()));
+    }
+    assert_eq!(*notes.0.lock().unwrap(), [format!("{} me", evil.addr), evil.addr.to_string()]);
 }
 
 /// A gzip stream of zeros, made of stored-free deflate blocks: literals and longest matches.

@@ -20,6 +20,7 @@ pub async fn all(cache: Arc<dyn Cache>) {
     values_lapse(&*cache).await;
     binary_keys_and_values_are_kept_apart(&*cache).await;
     a_lease_has_one_holder_and_lapses(&*cache).await;
+    a_lease_that_is_released_is_free_at_once(&*cache).await;
     of_racing_askers_one_has_the_lease(Arc::clone(&cache)).await;
     many_at_once(&*cache).await;
 }
@@ -87,6 +88,19 @@ pub async fn a_lease_has_one_holder_and_lapses(cache: &dyn Cache) {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(cache.lease(&key("lease"), LONG).await);
     assert!(get(cache, "lease").await.is_some());
+}
+
+/// The value under the key stays, and so does another key's lease.
+pub async fn a_lease_that_is_released_is_free_at_once(cache: &dyn Cache) {
+    cache.release(&key("never leased")).await;
+    cache.put(vec![(key("released"), "x".into(), LONG)]).await;
+    assert!(cache.lease(&key("released"), LONG).await);
+    assert!(cache.lease(&key("kept"), LONG).await);
+    cache.release(&key("released")).await;
+    assert!(get(cache, "released").await.is_some());
+    assert!(cache.lease(&key("released"), LONG).await);
+    assert!(!cache.lease(&key("released"), LONG).await);
+    assert!(!cache.lease(&key("kept"), LONG).await);
 }
 
 /// Of askers at the same time one is told to ask.

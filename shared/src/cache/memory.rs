@@ -93,6 +93,10 @@ impl Cache for Memory {
         });
         !matches!(done, CompResult::StillNone(_) | CompResult::Unchanged(_))
     }
+
+    async fn release(&self, key: &Key) {
+        self.leases.invalidate(key);
+    }
 }
 
 #[cfg(test)]

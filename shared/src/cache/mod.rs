@@ -32,4 +32,9 @@ pub trait Cache: Send + Sync + 'static {
     /// holds the lease, which lapses by itself. An error grants it, because asking twice is
     /// better than not at all. Leases do not meet values under the same key.
     async fn lease(&self, key: &Key, ttl: Duration) -> bool;
+
+    /// Ends a lease before it lapses: the next asker has it. Errors are dropped, and without
+    /// a lease nothing happens. Only the holder calls it; where its lease has lapsed it may
+    /// end another's, and one more asks.
+    async fn release(&self, key: &Key);
 }

@@ -69,6 +69,13 @@ fn services(config: &Config, layers: &mut Layers) {
     if pdns.user.is_some() != pdns.password.is_some() {
         layers.complain("pdns", "user and password belong together: give both, or none".into());
     }
+    let token = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if pdns.header.is_empty() || !pdns.header.chars().all(token) {
+        layers.complain("pdns.header", "is no name of a header: write \"X-Api-Key\"".into());
+    }
+    if !pdns.rdata_path.chars().all(|c| token(c) || c == '/') {
+        layers.complain("pdns.rdata_path", "is no path: write \"rdata\", or \"\" for none".into());
+    }
     upstream(layers, "rdap", rdap.rate, rdap.in_flight, rdap.timeout_ms);
     upstream(layers, "pdns", pdns.rate, pdns.in_flight, pdns.timeout_ms);
     upstream(layers, "certs", certs.rate, certs.in_flight, certs.timeout_ms);

@@ -58,6 +58,9 @@ pub struct Dns {
     pub attempts: u32,
     /// Lookups that one job may ask of each DNS source; `None` for no limit.
     pub credits: Option<u64>,
+    /// The most closed marking they may see.
+    #[serde(with = "value::text")]
+    pub max_tlp: Tlp,
     /// Zone that tells an IPv4 address's origin AS and prefix.
     pub origin_zone: String,
     /// The same for IPv6.
@@ -96,6 +99,7 @@ impl Default for Dns {
             timeout_ms: 2000,
             attempts: 3,
             credits: None,
+            max_tlp: Tlp::Amber,
             origin_zone: "origin.asn.cymru.com".into(),
             origin6_zone: "origin6.asn.cymru.com".into(),
             as_zone: "asn.cymru.com".into(),
@@ -121,6 +125,9 @@ pub struct Rdap {
     pub credits: Option<u64>,
     /// Whether servers at private addresses may be asked.
     pub allow_private: bool,
+    /// The most closed marking they may see.
+    #[serde(with = "value::text")]
+    pub max_tlp: Tlp,
 }
 
 impl Default for Rdap {
@@ -133,6 +140,7 @@ impl Default for Rdap {
             timeout_ms: 10_000,
             credits: None,
             allow_private: false,
+            max_tlp: Tlp::Amber,
         }
     }
 }
@@ -147,6 +155,13 @@ pub struct Pdns {
     pub user: Option<String>,
     /// Its password.
     pub password: Option<Secret>,
+    /// The header that holds the key.
+    pub header: String,
+    /// The key of a service that wants one.
+    pub api_key: Option<Secret>,
+    /// Path between the URL and a question for rows by their data; empty where the service
+    /// matches both sides.
+    pub rdata_path: String,
     /// Questions a second.
     pub rate: f64,
     /// Questions open at a time.
@@ -158,10 +173,16 @@ pub struct Pdns {
     /// Lookups that one job may ask of each passive DNS source; `None` for no limit.
     pub credits: Option<u64>,
     /// Whether answers are licensed to the tenant, and cached for it alone; `None` where a
-    /// user and password make them so.
+    /// user and password, or a key, make them so.
     pub licensed: Option<bool>,
     /// Whether a server at a private address may be asked.
     pub allow_private: bool,
+    /// The most closed marking they may see.
+    #[serde(with = "value::text")]
+    pub max_tlp: Tlp,
+    /// Marking of what they return.
+    #[serde(with = "value::text")]
+    pub marking: Tlp,
 }
 
 impl Default for Pdns {
@@ -170,6 +191,9 @@ impl Default for Pdns {
             url: None,
             user: None,
             password: None,
+            header: "X-Api-Key".into(),
+            api_key: None,
+            rdata_path: String::new(),
             rate: 10.0,
             in_flight: 4,
             timeout_ms: 15_000,
@@ -177,6 +201,8 @@ impl Default for Pdns {
             credits: None,
             licensed: None,
             allow_private: false,
+            max_tlp: Tlp::Amber,
+            marking: Tlp::Clear,
         }
     }
 }
@@ -197,6 +223,9 @@ pub struct Certs {
     pub credits: Option<u64>,
     /// Whether a server at a private address may be asked.
     pub allow_private: bool,
+    /// The most closed marking they may see.
+    #[serde(with = "value::text")]
+    pub max_tlp: Tlp,
 }
 
 impl Default for Certs {
@@ -208,6 +237,7 @@ impl Default for Certs {
             timeout_ms: 30_000,
             credits: None,
             allow_private: false,
+            max_tlp: Tlp::Amber,
         }
     }
 }
@@ -334,6 +364,9 @@ pub struct DeclaredSource {
     pub relation: String,
     /// JSON pointer (RFC 6901) to a value, or to a list of values.
     pub value: String,
+    /// Whether a 404 says that there is nothing, not that the URL is wrong.
+    #[serde(default)]
+    pub not_found_is_empty: bool,
     /// Headers sent; `{api_key}` is replaced there too.
     #[serde(default, deserialize_with = "value::secrets::deserialize")]
     pub headers: BTreeMap<String, Secret>,

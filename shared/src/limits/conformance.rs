@@ -21,6 +21,7 @@ pub async fn all(limiter: Arc<dyn Limiter>) {
     nothing_goes_before_retry_after(&*limiter).await;
     a_cancelled_wait_takes_nothing(&*limiter).await;
     upstreams_do_not_wait_for_each_other(&*limiter).await;
+    of_two_limits_the_stricter_holds(&*limiter).await;
 }
 
 /// Uncapped is uncapped.
@@ -97,4 +98,26 @@ pub async fn upstreams_do_not_wait_for_each_other(limiter: &dyn Limiter) {
     tokio::pin!(blocked);
     assert!(timeout(NEVER, &mut blocked).await.is_err());
     drop(timeout(SOON, limiter.acquire("conformance other", &limit)).await.unwrap());
+}
+
+/// Whoever asks first: the fewest places and the least rate that anybody asked with.
+pub async fn of_two_limits_the_stricter_holds(limiter: &dyn Limiter) {
+    let upstream = "conformance stricter";
+    let (wide, narrow) = (Limit::new(None, Some(3)), Limit::new(None, Some(1)));
+    let first = limiter.acquire(upstream, &wide).await;
+    let second = limiter.acquire(upstream, &wide).await;
+    assert!(timeout(NEVER, limiter.acquire(upstream, &narrow)).await.is_err());
+    drop(first);
+    assert!(timeout(NEVER, limiter.acquire(upstream, &wide)).await.is_err());
+    drop(second);
+    let _third = timeout(SOON, limiter.acquire(upstream, &wide)).await.unwrap();
+    assert!(timeout(NEVER, limiter.acquire(upstream, &wide)).await.is_err());
+    let (quick, slow) = (Limit::new(Some(1000.0), None), Limit::new(Some(1.0), None));
+    for limit in [quick, slow, quick, slow] {
+        drop(limiter.acquire("conformance slower", &limit).await);
+    }
+    let start = Instant::now();
+    drop(limiter.acquire("conformance slower", &quick).await);
+    drop(limiter.acquire("conformance slower", &quick).await);
+    assert!(start.elapsed() >= Duration::from_millis(1500));
 }

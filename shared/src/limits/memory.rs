@@ -2,11 +2,11 @@
 //! algorithm), strict over every window of one second.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex as Turn, Semaphore};
+use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::{LONGEST_PENALTY, Limit, Limiter, Permit};
@@ -38,18 +38,27 @@ struct Map {
 
 #[derive(Debug, Default)]
 struct Upstream {
-    /// Set by the first who asks, not by a penalty that comes before.
-    bounds: OnceLock<Bounds>,
+    /// Set by the first who asks, not by a penalty that comes before; tightened by whoever
+    /// asks with a stricter limit.
+    bounds: Mutex<Bounds>,
     /// Held while waiting for the next grant, so that the order of arrival is kept and one
     /// waiter at a time has a timer.
     turn: Turn<()>,
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Bounds {
     rate: Option<Rate>,
-    places: Option<Arc<Semaphore>>,
+    places: Option<Places>,
+}
+
+#[derive(Debug)]
+struct Places {
+    free: Arc<Semaphore>,
+    all: usize,
+    /// Taken ones that go for good when they are given back.
+    surplus: usize,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -79,16 +88,47 @@ impl Rate {
 }
 
 impl Bounds {
-    fn of(limit: &Limit) -> Self {
-        let places = limit.concurrency.map(|n| {
-            let places = usize::try_from(n.max(1)).unwrap_or(usize::MAX);
-            Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
-        });
-        Self { rate: Rate::of(limit), places }
+    /// Keeps to this limit as well.
+    fn tighten(&mut self, limit: &Limit) {
+        if let Some(rate) = Rate::of(limit)
+            && self.rate.is_none_or(|known| rate.interval > known.interval)
+        {
+            self.rate = Some(rate);
+        }
+        let Some(most) = limit.concurrency else { return };
+        let most = usize::try_from(most.max(1)).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        match &mut self.places {
+            Some(places) => places.shrink(most),
+            None => {
+                self.places = Some(Places { free: Arc::new(Semaphore::new(most)), all: most, surplus: 0 });
+            }
+        }
+    }
+}
+
+impl Places {
+    fn shrink(&mut self, most: usize) {
+        let over = self.all.saturating_sub(most);
+        self.all -= over;
+        self.surplus += over - self.free.forget_permits(over);
     }
 }
 
 impl Upstream {
+    /// Waits for a place, where there is a limit on them.
+    async fn place(&self, free: Option<Arc<Semaphore>>) -> Option<OwnedSemaphorePermit> {
+        let free = free?;
+        loop {
+            // Never closed.
+            let place = Arc::clone(&free).acquire_owned().await.ok()?;
+            match &mut lock(&self.bounds).places {
+                Some(places) if places.surplus > 0 => places.surplus -= 1,
+                _ => return Some(place),
+            }
+            place.forget();
+        }
+    }
+
     /// Takes a grant, or says when to look again.
     fn grant(&self, rate: Option<Rate>, now: Instant) -> Result<(), Instant> {
         let mut state = lock(&self.state);
@@ -169,15 +209,17 @@ impl Default for Memory {
 impl Limiter for Memory {
     async fn acquire(&self, upstream: &str, limit: &Limit) -> Permit {
         let upstream = self.upstream(upstream, limit);
-        let bounds = upstream.bounds.get_or_init(|| Bounds::of(limit));
-        // The place first: a grant that then waits for a place would be spent in vain.
-        let place = match &bounds.places {
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
-            None => None,
+        let free = {
+            let mut bounds = lock(&upstream.bounds);
+            bounds.tighten(limit);
+            bounds.places.as_ref().map(|p| Arc::clone(&p.free))
         };
-        if bounds.rate.is_some() || lock(&upstream.state).penalised.is_some() {
+        // The place first: a grant that then waits for a place would be spent in vain.
+        let place = upstream.place(free).await;
+        let rate = || lock(&upstream.bounds).rate;
+        if rate().is_some() || lock(&upstream.state).penalised.is_some() {
             let _turn = upstream.turn.lock().await;
-            while let Err(at) = upstream.grant(bounds.rate, Instant::now()) {
+            while let Err(at) = upstream.grant(rate(), Instant::now()) {
                 tokio::time::sleep_until(at).await;
             }
         }

@@ -44,9 +44,9 @@ impl Limit {
 /// Grants questions to upstreams.
 #[async_trait]
 pub trait Limiter: Send + Sync + 'static {
-    /// Waits for the upstream's turn, first come, first served. The limit is that of the
-    /// first caller until the upstream is forgotten. Cancel safe: a cancelled wait takes
-    /// nothing.
+    /// Waits for the upstream's turn, first come, first served. Of the limits that were asked
+    /// with, the strictest rate and the fewest places hold, until the upstream is forgotten.
+    /// Cancel safe: a cancelled wait takes nothing.
     async fn acquire(&self, upstream: &str, limit: &Limit) -> Permit;
 
     /// Nothing is granted before `until` (Retry-After); never shortened. Holds from when

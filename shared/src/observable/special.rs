@@ -6,11 +6,13 @@ use super::name::Labels;
 use super::{Kind, Observable, ObservableRef};
 
 /// Blocks of IPv4, the narrower before the wider: network, length, name.
-const V4: [([u8; 4], u8, &str); 20] = [
+const V4: [([u8; 4], u8, &str); 21] = [
     ([169, 254, 169, 254], 32, "cloud-metadata"),
     ([169, 254, 170, 2], 32, "cloud-metadata"),
     ([100, 100, 100, 200], 32, "cloud-metadata"),
     ([192, 0, 0, 192], 32, "cloud-metadata"),
+    // Azure's platform address, public by its number.
+    ([168, 63, 129, 16], 32, "cloud-metadata"),
     ([255, 255, 255, 255], 32, "limited-broadcast"),
     ([0, 0, 0, 0], 8, "this-network"),
     ([10, 0, 0, 0], 8, "private-use"),
@@ -30,10 +32,11 @@ const V4: [([u8; 4], u8, &str); 20] = [
 ];
 
 /// Blocks of IPv6, the narrower before the wider. IPv4-mapped addresses are IPv4 by now.
-const V6: [([u16; 8], u8, &str); 19] = [
+const V6: [([u16; 8], u8, &str); 20] = [
     ([0, 0, 0, 0, 0, 0, 0, 0], 128, "unspecified"),
     ([0, 0, 0, 0, 0, 0, 0, 1], 128, "loopback"),
-    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128, "cloud-metadata"),
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0], 32, "cloud-metadata"),
+    ([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128, "cloud-metadata"),
     ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, "ipv4-mapped"),
     ([0, 0, 0, 0, 0, 0, 0, 0], 96, "ipv4-compatible"),
     ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, "ipv4-translation"),

@@ -3,36 +3,44 @@
 //! No proxy of the environment, no cookie, no referrer; redirects are followed by hand and
 //! each hop is checked; addresses are checked after resolution and the connection goes to
 //! exactly those; body, time and unpacked size are bounded while they stream; each upstream
-//! (host and port) has its limit, its breaker and its Retry-After. Errors name no URL: it
-//! may hold a key.
+//! (host, port and credential) has its limit, its breaker and its Retry-After. Errors name
+//! no URL: it may hold a key.
 
 mod guard;
+mod request;
 mod retry_after;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use kudzu_shared::config::{HttpLimits, Secret};
+use kudzu_shared::config::HttpLimits;
 use kudzu_shared::limits::breaker::{Breakers, Decision, Settings};
-use kudzu_shared::limits::{Limit, Limiter};
+use kudzu_shared::limits::{Limit, Limiter, Permit};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::time::Clock;
-use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{ACCEPT, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 use url::Url;
 
 pub use guard::{Scope, is_allowed_ip, is_allowed_url};
+pub use request::{Follow, Missing, Request, Response};
 
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How often one lookup waits for an upstream that asks for less.
+/// How often a lookup without a deadline waits for an upstream that asks for less.
 const PATIENCE: u8 = 8;
 /// The longest Retry-After that is waited for without a deadline.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 /// Retry-After where a 429 has none.
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
+/// The least that is waited after a 429: zero seconds would be asked again at once.
+const LEAST_WAIT: Duration = Duration::from_millis(250);
+/// How long a grant is good for: as long as limits lease theirs.
+const GRANT: Duration = Duration::from_millis(100);
+/// How long a slot is held while its grant is renewed.
+const HOLD: Duration = Duration::from_secs(1);
 /// Upstreams that have a breaker.
 const BREAKERS: usize = 4096;
 
@@ -40,62 +48,6 @@ const BREAKERS: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 #[error("set up the HTTP client")]
 pub struct Error(#[source] reqwest::Error);
-
-/// Where redirects may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Follow {
-    /// To the same host and port only: whoever gets credentials.
-    SameHost,
-    /// To any host that is allowed: RDAP registries send on to registrars (RFC 7480
-    /// section 5.2).
-    Anywhere,
-}
-
-/// A GET request.
-#[derive(Debug, Clone)]
-pub struct Request {
-    /// What is asked.
-    pub url: Url,
-    /// The media types taken.
-    pub accept: &'static str,
-    /// Further headers.
-    pub headers: HeaderMap,
-    /// User and password of HTTP basic authentication.
-    pub basic: Option<(String, Secret)>,
-    /// The limit of each upstream.
-    pub limit: Limit,
-    /// How long one exchange is waited for, its body included.
-    pub timeout: Duration,
-    /// Whether private addresses and plain HTTP redirects are allowed.
-    pub allow_private: bool,
-    /// Where redirects may lead.
-    pub follow: Follow,
-}
-
-impl Request {
-    /// A request without credentials that follows redirects on its host.
-    pub fn new(url: Url, limit: Limit, timeout: Duration) -> Self {
-        Self {
-            url,
-            accept: "application/json",
-            headers: HeaderMap::new(),
-            basic: None,
-            limit,
-            timeout,
-            allow_private: false,
-            follow: Follow::SameHost,
-        }
-    }
-}
-
-/// A successful answer.
-#[derive(Debug, Clone)]
-pub struct Response {
-    /// Its headers.
-    pub headers: HeaderMap,
-    /// Its body, unpacked.
-    pub body: Vec<u8>,
-}
 
 /// The client; one for a worker.
 pub struct Http {
@@ -144,25 +96,20 @@ impl Http {
     }
 
     async fn step(&self, request: &Request, url: &Url, tally: &mut Tally, end: Option<Instant>) -> Step {
-        let upstream = upstream(url);
-        if let (Some(until), Some(end)) = (self.limiter.penalised_until(&upstream), end)
-            && until >= end
-        {
-            return Step::Failed(Verdict::Throttled);
-        }
-        // The slot comes last: who waits for a slow upstream holds none.
-        let Some(permit) = before(end, self.limiter.acquire(&upstream, &request.limit)).await else {
-            let throttled = self.limiter.penalised_until(&upstream).is_some();
-            return Step::Failed(if throttled { Verdict::Throttled } else { Verdict::Deadline });
+        let host = upstream(url);
+        let key = match &request.credential {
+            Some(id) => format!("{host} {id}"),
+            None => host.clone(),
         };
-        let Some(Ok(slot)) = before(end, self.slots.acquire()).await else {
-            return Step::Failed(Verdict::Deadline);
+        let (slot, permit) = match self.turn(&key, &request.limit, end).await {
+            Ok(turn) => turn,
+            Err(verdict) => return Step::Failed(verdict),
         };
-        let ticket = match self.breakers.allow(&upstream, Instant::now().into_std()) {
+        let ticket = match self.breakers.allow(&key, Instant::now().into_std()) {
             Decision::Ask(ticket) => ticket,
             Decision::Wait(_) => return Step::Failed(Verdict::Breaker),
         };
-        tally.begin(&upstream);
+        tally.begin(&host);
         let bound = [Some(Instant::now() + request.timeout), end].into_iter().flatten().min();
         let step = before(bound, self.exchange(request, url)).await;
         let step = step.unwrap_or_else(|| {
@@ -170,13 +117,49 @@ impl Http {
             Step::Failed(if over { Verdict::Deadline } else { Verdict::Timeout })
         });
         tally.end();
-        let ok = !matches!(step, Step::Failed(Verdict::Timeout | Verdict::ServFail | Verdict::Unreachable));
-        self.breakers.record(&upstream, ticket, Instant::now().into_std(), ok);
+        if let Some(ok) = step.is_alive() {
+            self.breakers.record(&key, ticket, Instant::now().into_std(), ok);
+        }
         if let Step::Later(wait) = step {
-            self.limiter.penalise(&upstream, Instant::now() + wait).await;
+            self.limiter.penalise(&key, Instant::now() + wait).await;
         }
         drop((slot, permit));
         step
+    }
+
+    /// A slot, and a grant that is fresh: who waited long for a slot takes another grant,
+    /// since the upstream may have asked for less meanwhile, and others went by their own.
+    async fn turn(
+        &self,
+        upstream: &str,
+        limit: &Limit,
+        end: Option<Instant>,
+    ) -> Result<(SemaphorePermit<'_>, Permit), Verdict> {
+        loop {
+            if let (Some(until), Some(end)) = (self.limiter.penalised_until(upstream), end)
+                && until >= end
+            {
+                return Err(Verdict::Throttled);
+            }
+            // The slot comes last: who waits for a slow upstream holds none.
+            let Some(permit) = before(end, self.limiter.acquire(upstream, limit)).await else {
+                let throttled = self.limiter.penalised_until(upstream).is_some();
+                return Err(if throttled { Verdict::Throttled } else { Verdict::Deadline });
+            };
+            let granted = Instant::now();
+            let Some(Ok(slot)) = before(end, self.slots.acquire()).await else {
+                return Err(Verdict::Deadline);
+            };
+            if granted.elapsed() <= GRANT && self.limiter.penalised_until(upstream).is_none() {
+                return Ok((slot, permit));
+            }
+            drop(permit);
+            let soon = Instant::now() + HOLD;
+            let soon = Some(end.map_or(soon, |end| end.min(soon)));
+            if let Some(permit) = before(soon, self.limiter.acquire(upstream, limit)).await {
+                return Ok((slot, permit));
+            }
+        }
     }
 
     async fn exchange(&self, request: &Request, url: &Url) -> Step {
@@ -187,12 +170,12 @@ impl Http {
             builder = builder.basic_auth(user, Some(password.expose()));
         }
         match builder.send().await {
-            Ok(response) => self.read(url, response).await,
+            Ok(response) => self.read(request, url, response).await,
             Err(e) => Step::Failed(guard::verdict_of(&e)),
         }
     }
 
-    async fn read(&self, url: &Url, mut response: reqwest::Response) -> Step {
+    async fn read(&self, request: &Request, url: &Url, mut response: reqwest::Response) -> Step {
         let status = response.status();
         let header = |name| response.headers().get(name).and_then(|v: &HeaderValue| v.to_str().ok());
         if status.is_redirection() {
@@ -200,28 +183,60 @@ impl Http {
             return target.map_or(Step::Failed(Verdict::Malformed), Step::Elsewhere);
         }
         let wait = header(RETRY_AFTER).and_then(|v| retry_after::parse(v, self.clock.now_ms()));
-        match status {
-            s if s.is_success() => {}
-            StatusCode::TOO_MANY_REQUESTS => return Step::Later(wait.unwrap_or(DEFAULT_WAIT)),
-            StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => {
-                return Step::Later(wait.unwrap_or(DEFAULT_WAIT));
+        let later = Step::Later(wait.unwrap_or(DEFAULT_WAIT).max(LEAST_WAIT));
+        let verdict = match status {
+            s if s.is_success() => {
+                return match self.body(request, &mut response).await {
+                    Ok(body) => {
+                        Step::Done(Response { headers: std::mem::take(response.headers_mut()), body })
+                    }
+                    Err(verdict) => Step::Failed(verdict),
+                };
             }
-            StatusCode::NOT_FOUND => return Step::Failed(Verdict::NotFound),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Step::Failed(Verdict::Refused),
-            s if s.is_server_error() => return Step::Failed(Verdict::ServFail),
-            _ => return Step::Failed(Verdict::FormErr),
-        }
-        let most = usize::try_from(self.limits.max_body).unwrap_or(usize::MAX);
+            StatusCode::TOO_MANY_REQUESTS => return later,
+            StatusCode::SERVICE_UNAVAILABLE if wait.is_some() => return later,
+            StatusCode::NOT_FOUND => match request.missing {
+                Missing::Error => Verdict::FormErr,
+                Missing::Empty => Verdict::NotFound,
+                Missing::EmptyIf(says) => match self.body(request, &mut response).await {
+                    Ok(body) if says(&body) => Verdict::NotFound,
+                    Ok(_) => Verdict::FormErr,
+                    Err(verdict) => verdict,
+                },
+            },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Verdict::Refused,
+            // It works, and does not know this question.
+            StatusCode::NOT_IMPLEMENTED => Verdict::FormErr,
+            s if s.is_server_error() => Verdict::ServFail,
+            _ => Verdict::FormErr,
+        };
+        Step::Failed(verdict)
+    }
+
+    async fn body(&self, request: &Request, response: &mut reqwest::Response) -> Result<Vec<u8>, Verdict> {
+        let most = request.max_body.map_or(self.limits.max_body, |most| most.min(self.limits.max_body));
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > most => return Step::Failed(Verdict::Limit),
+                Ok(Some(chunk)) if body.len() + chunk.len() > most => return Err(Verdict::Limit),
                 Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break,
-                Err(e) => return Step::Failed(guard::verdict_of(&e)),
+                Ok(None) => return Ok(body),
+                Err(e) => return Err(guard::verdict_of(&e)),
             }
         }
-        Step::Done(Response { headers: std::mem::take(response.headers_mut()), body })
+    }
+}
+
+impl Step {
+    /// Whether the upstream answered; `None` where the job's end cut it off, which says
+    /// nothing of the upstream.
+    fn is_alive(&self) -> Option<bool> {
+        match self {
+            Step::Failed(Verdict::Deadline) => None,
+            Step::Failed(Verdict::Timeout | Verdict::ServFail | Verdict::Unreachable) => Some(false),
+            Step::Done(_) | Step::Elsewhere(_) | Step::Later(_) | Step::Failed(_) => Some(true),
+        }
     }
 }
 
@@ -276,7 +291,7 @@ impl<'a> Exchange<'a> {
     pub async fn get(&mut self, request: &Request) -> Result<Response, Verdict> {
         let scope = if request.allow_private { Scope::Private } else { Scope::Public };
         let mut url = request.url.clone();
-        let (mut hops, mut waits) = (0, 0);
+        let (mut hops, mut waits) = (0, 0_u8);
         if !is_allowed_url(&url, scope) {
             return Err(Verdict::Denied);
         }
@@ -286,9 +301,12 @@ impl<'a> Exchange<'a> {
                 Step::Failed(verdict) => return Err(verdict),
                 Step::Later(wait) => {
                     let until = Instant::now() + wait;
-                    waits += 1;
-                    let in_time = self.end.map_or(wait <= LONGEST_WAIT, |end| until < end);
-                    if !in_time || waits > PATIENCE {
+                    waits = waits.saturating_add(1);
+                    let patient = match self.end {
+                        Some(end) => until < end,
+                        None => wait <= LONGEST_WAIT && waits <= PATIENCE,
+                    };
+                    if !patient {
                         return Err(Verdict::Throttled);
                     }
                 }
@@ -313,7 +331,7 @@ fn follows(request: &Request, from: &Url, to: &Url, scope: Scope) -> bool {
     is_allowed_url(to, scope) && !downgrade && (same || request.follow == Follow::Anywhere)
 }
 
-/// Host and port: whom limits and breakers know.
+/// Host and port: with the credential, whom limits and breakers know.
 fn upstream(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or(0);
     format!("{}:{port}", url.host_str().unwrap_or_default())

@@ -63,8 +63,18 @@ fn a_private_endpoint_opens_no_way_to_metadata() {
     for url in ["http://127.0.0.1:8080/", "http://10.0.0.1/", "http://[::1]:9000/", "http://[fd12::1]/"] {
         assert!(allowed(url, Scope::Private), "{url}");
     }
-    for url in ["http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://[fe80::1]/", "http://0.0.0.0/"]
-    {
+    for url in [
+        "http://169.254.169.254/",
+        "http://169.254.170.2/",
+        "http://168.63.129.16/",
+        "http://100.100.100.200/",
+        "http://[fd00:ec2::254]/",
+        "http://[fd00:ec2::23]/",
+        "http://[fd20:ce::254]/",
+        "http://[::ffff:168.63.129.16]/",
+        "http://[fe80::1]/",
+        "http://0.0.0.0/",
+    ] {
         assert!(!allowed(url, Scope::Private), "{url}");
     }
 }

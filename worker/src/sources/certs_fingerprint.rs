@@ -20,8 +20,14 @@ pub struct CertsFingerprint {
 
 impl CertsFingerprint {
     pub(super) fn new(service: Arc<Service>) -> Self {
-        let doc = "names, dates and issuer of a certificate";
-        Self { info: service.info("certs.fingerprint", doc, vec![Kind::X509Certificate]), service }
+        let doc = "names, dates and issuer of a certificate (crt.sh itself cannot say so in JSON)";
+        let mut info = service.info("certs.fingerprint", doc, vec![Kind::X509Certificate]);
+        // Its search by fingerprint answers "Unsupported output type".
+        if service.is_crt_sh() {
+            let reason = "crt.sh has no JSON by fingerprint: set certs.url to a service that has";
+            info.unavailable.get_or_insert_with(|| reason.to_owned());
+        }
+        Self { info, service }
     }
 }
 
@@ -49,14 +55,17 @@ impl HttpSource for CertsFingerprint {
 }
 
 /// The service found it by the fingerprint, so a row that does not repeat it is it too; one
-/// of another fingerprint is not.
-fn parse(key: &Observable, all: Vec<Certificate>, found: &mut Found) -> Verdict {
+/// of another fingerprint is not, and is no answer.
+pub(super) fn parse(key: &Observable, all: Vec<Certificate>, found: &mut Found) -> Verdict {
+    if all.is_empty() {
+        return Verdict::NoData;
+    }
     for mut cert in all {
         if cert.node.get_or_insert_with(|| key.clone()) == key {
             cert.describe(found);
         }
     }
-    if found.is_empty() { Verdict::NoData } else { Verdict::Found }
+    if found.is_empty() { Verdict::Malformed } else { Verdict::Found }
 }
 
 #[cfg(test)]

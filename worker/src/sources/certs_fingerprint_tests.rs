@@ -1,3 +1,5 @@
+use kudzu_shared::config;
+
 use super::super::certs;
 use super::*;
 
@@ -19,8 +21,18 @@ fn rows_of_this_certificate_only() {
     };
     assert_eq!(answer(&format!("[{}]", row(&mine))), (Verdict::Found, 2));
     assert_eq!(answer(&format!("[{},{}]", row(&mine), row(&other))), (Verdict::Found, 2));
-    assert_eq!(answer(&format!("[{}]", row(&other))), (Verdict::NoData, 0));
-    // crt.sh does not repeat the fingerprint.
+    assert_eq!(answer(&format!("[{}]", row(&other))), (Verdict::Malformed, 0));
+    // A service need not repeat the fingerprint.
     assert_eq!(answer(r#"[{"id":1,"name_value":"a.example"}]"#), (Verdict::Found, 1));
     assert_eq!(answer("[]"), (Verdict::NoData, 0));
+}
+
+#[test]
+fn crt_sh_is_not_asked_what_it_cannot_say() {
+    let unavailable = |url: &str| {
+        let settings = config::Certs { url: Some(url.into()), ..config::Certs::default() };
+        CertsFingerprint::new(Arc::new(Service::new(&settings))).info.unavailable
+    };
+    assert!(unavailable("https://crt.sh/").unwrap().contains("crt.sh"));
+    assert_eq!(unavailable("https://certs.example/"), None);
 }

@@ -49,10 +49,16 @@ impl HttpSource for CertsName {
 }
 
 /// All certificates are tied to the name; the newest of them are described.
-fn parse(key: &Observable, all: &[Certificate], limit: usize, found: &mut Found) -> Verdict {
+pub(super) fn parse(key: &Observable, all: &[Certificate], limit: usize, found: &mut Found) -> Verdict {
     all.iter().for_each(|c| c.tie(key, found));
     all.iter().take(limit).for_each(|c| c.describe(found));
-    if found.is_empty() { Verdict::NoData } else { Verdict::Found }
+    if !found.is_empty() {
+        return Verdict::Found;
+    }
+    // A certificate of this name alone relates it to nothing; one that does not name it, or
+    // cannot be read, is no answer.
+    let about = all.is_empty() || all.iter().any(|c| c.names.contains(key));
+    if about { Verdict::NoData } else { Verdict::Malformed }
 }
 
 #[cfg(test)]

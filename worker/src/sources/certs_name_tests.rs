@@ -37,6 +37,9 @@ fn without_a_fingerprint_the_names_are_tied_to_the_one_asked() {
     let body = r#"[{"id":1,"name_value":"a.example\nb.example","serial_number":"1"}]"#;
     assert_eq!(answer(body, 10).1, ["a.example certificate-name b.example"]);
     assert_eq!(answer("[]", 10).0, Verdict::NoData);
+    assert_eq!(answer(r#"[{"id":1,"name_value":"a.example"}]"#, 10).0, Verdict::NoData);
+    assert_eq!(answer(r#"[{"id":1,"name_value":"<script>"}]"#, 10).0, Verdict::Malformed);
+    assert_eq!(answer(r#"[{"error":"busy"}]"#, 10).0, Verdict::Malformed);
 }
 
 #[test]

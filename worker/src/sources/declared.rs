@@ -10,17 +10,21 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 use url::Url;
 
-use super::{Asked, Found, HttpSource, Source, Work, digest};
-use crate::http::{Exchange, Request};
+use super::{Asked, Found, HttpSource, Source, Work, digest, json};
+use crate::http::{Exchange, Missing, Request};
 
 /// Values read of one answer.
 const MAX_VALUES: usize = 100_000;
+/// Values of a whole answer.
+const MAX_NODES: usize = 500_000;
 
 /// A source without code.
 #[derive(Debug)]
 pub struct Declared {
     info: SourceInfo,
     relation: Relation,
+    /// Whose credential it has; sources with the same key share it.
+    credential: Option<String>,
     settings: DeclaredSource,
 }
 
@@ -58,9 +62,24 @@ impl Declared {
             credits: settings.credits,
             licensed: settings.licensed.unwrap_or(settings.api_key.is_some()),
             rate: settings.rate.is_finite().then_some(settings.rate),
-            digest: digest([settings.url.as_str(), settings.value.as_str(), settings.relation.as_str()]),
+            digest: digest([
+                settings.url.as_str(),
+                settings.value.as_str(),
+                settings.relation.as_str(),
+                if settings.not_found_is_empty { "404" } else { "" },
+            ]),
         };
-        Self { info, relation, settings: settings.clone() }
+        let credential = settings.api_key.as_ref().map(|_| name.to_owned());
+        Self { info, relation, credential, settings: settings.clone() }
+    }
+
+    /// The same with the credential of another source, which has the same key: the upstream
+    /// counts them as one.
+    pub(super) fn sharing(mut self, name: &str) -> Self {
+        if let Some(credential) = &mut self.credential {
+            name.clone_into(credential);
+        }
+        self
     }
 
     fn build(&self, key: &Observable) -> Option<Request> {
@@ -80,13 +99,21 @@ impl Declared {
             headers.insert(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
         }
         request.headers = headers;
+        request.credential.clone_from(&self.credential);
         request.allow_private = self.settings.allow_private;
+        if self.settings.not_found_is_empty {
+            request.missing = Missing::Empty;
+        }
         Some(request)
     }
 
-    fn parse(&self, key: &Observable, body: &[u8], found: &mut Found) -> Verdict {
-        let Ok(answer) = serde_json::from_slice::<Value>(body) else { return Verdict::Malformed };
-        let Some(at) = answer.pointer(&self.settings.value) else { return Verdict::NoData };
+    pub(super) fn parse(&self, key: &Observable, body: &[u8], found: &mut Found) -> Verdict {
+        let answer = match json::value(body, MAX_NODES) {
+            Ok(answer) => answer,
+            Err(verdict) => return verdict,
+        };
+        // An answer of another form, an error among them, says nothing of the key.
+        let Some(at) = answer.pointer(&self.settings.value) else { return Verdict::Malformed };
         let one = std::slice::from_ref(at);
         let values = at.as_array().map_or(one, Vec::as_slice);
         let mut bad = 0_usize;

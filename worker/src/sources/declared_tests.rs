@@ -24,7 +24,10 @@ fn one_value_or_a_list() {
     );
     let list = r#"{"d":["b.example",null,64500,{"x":1},"<script>"]}"#;
     assert_eq!(answer("/d", list).1, ["related-to b.example", "related-to AS64500"]);
-    assert_eq!(answer("/d", "{}").0, Verdict::NoData);
+    assert_eq!(answer("/d", "{}").0, Verdict::Malformed);
+    assert_eq!(answer("/d", r#"{"error":"quota"}"#).0, Verdict::Malformed);
+    assert_eq!(answer("/d", r#"{"d":null}"#).0, Verdict::NoData);
+    assert_eq!(answer("/d", &format!("[{}0]", "0,".repeat(MAX_NODES))).0, Verdict::Limit);
     assert_eq!(answer("/d", r#"{"d":[]}"#).0, Verdict::NoData);
     assert_eq!(answer("/d", r#"{"d":["<script>"]}"#).0, Verdict::Malformed);
     assert_eq!(answer("/d", "<html>").0, Verdict::Malformed);
@@ -42,4 +45,20 @@ fn a_key_stays_in_its_place_and_a_secret_out_of_sight() {
     let shown = format!("{source:?} {:?}", source.info());
     assert!(!shown.contains("s3cret"), "{shown}");
     assert_eq!(source.info().endpoint.as_deref(), Some("https://api.example"));
+}
+
+#[test]
+fn a_404_is_nothing_only_where_the_settings_say_so() {
+    let key = Observable::parse("a.example").unwrap();
+    let mut source = source("/d");
+    assert!(matches!(source.build(&key).unwrap().missing, Missing::Error));
+    source.settings.not_found_is_empty = true;
+    assert!(matches!(source.build(&key).unwrap().missing, Missing::Empty));
+}
+
+#[test]
+fn one_key_is_one_credential() {
+    let key = Observable::parse("a.example").unwrap();
+    assert_eq!(source("/d").build(&key).unwrap().credential.as_deref(), Some("mine"));
+    assert_eq!(source("/d").sharing("first").build(&key).unwrap().credential.as_deref(), Some("first"));
 }

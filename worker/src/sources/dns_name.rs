@@ -73,7 +73,7 @@ pub(super) fn info(
         takes,
         returns,
         contact: Contact::Target,
-        max_tlp: Tlp::Amber,
+        max_tlp: dns.max_tlp,
         marking: Tlp::Clear,
         types: Vec::new(),
         endpoint: Some(endpoint),

@@ -93,7 +93,12 @@ impl DnsSource for DnsOrigin {
             }
         }
         found.keep(ttl(&chain, reply));
-        verdict(reply.verdict, (found.pairs.len(), found.facts.len()) != before)
+        let brought = (found.pairs.len(), found.facts.len()) != before;
+        match verdict(reply.verdict, brought) {
+            // Text that cannot be read, or that is about something else, is not nothing.
+            Verdict::NoData if !chain.found.is_empty() => Verdict::Malformed,
+            verdict => verdict,
+        }
     }
 }
 

@@ -54,13 +54,13 @@ fn the_name_of_an_as() {
         parse("AS64500", b"64500 | US | arin | 2001-01-01 | EXAMPLE-AS - Example, US");
     assert_eq!((verdict, pairs.len()), (Verdict::Found, 0));
     assert_eq!(facts, ["AS64500 Text(\"EXAMPLE-AS - Example, US\")", "AS64500 Text(\"US\")"]);
-    assert_eq!(parse("AS64500", b"64501 | US | arin | x | OTHER").0, Verdict::NoData);
+    assert_eq!(parse("AS64500", b"64501 | US | arin | x | OTHER").0, Verdict::Malformed);
 }
 
 #[test]
-fn answers_about_others_and_junk_say_nothing() {
+fn answers_about_others_and_junk_are_not_nothing() {
     for text in [&b"64500 | 198.51.100.0/24 | US"[..], b"", b"|||||", b"x | 192.0.2.0/33 | US", b"64500"] {
-        assert_eq!(parse("192.0.2.1", text).0, Verdict::NoData, "{text:?}");
+        assert_eq!(parse("192.0.2.1", text).0, Verdict::Malformed, "{text:?}");
     }
 }
 

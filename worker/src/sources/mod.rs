@@ -16,11 +16,14 @@ use crate::http::Exchange;
 mod certs;
 pub mod certs_fingerprint;
 pub mod certs_name;
+#[cfg(test)]
+mod corpus;
 pub mod declared;
 pub mod dns_addr;
 pub mod dns_name;
 pub mod dns_origin;
 mod found;
+mod json;
 pub mod pairs;
 pub mod parts;
 mod pdns;
@@ -191,7 +194,9 @@ pub fn registry(config: &Config) -> Result<Registry, Error> {
         all.insert(Arc::new(set));
     }
     for (name, source) in &config.sources {
-        all.insert(Arc::new(declared::Declared::new(name, source)));
+        let declared = declared::Declared::new(name, source);
+        let first = config.sources.iter().find(|(_, other)| other.api_key == source.api_key);
+        all.insert(Arc::new(declared.sharing(first.map_or(name, |(first, _)| first))));
     }
     Ok(all)
 }

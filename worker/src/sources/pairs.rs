@@ -119,9 +119,9 @@ impl Loader {
         let first = self.is_json.is_none();
         let is_json = *self.is_json.get_or_insert(line[0] == b'{');
         if is_json {
-            let row = read_line(line).ok_or("no row of the Common Output Format (rrname, rrtype, rdata)")?;
+            let rows = read_line(line).ok_or("no row of the Common Output Format (rrname, rrtype, rdata)")?;
             let mut found = Found::default();
-            row.forward(&mut found);
+            rows.iter().for_each(|row| row.forward(&mut found));
             self.pairs.append(&mut found.pairs);
         } else if !(first && is_heading(text)) {
             self.pairs.push(csv(text)?);

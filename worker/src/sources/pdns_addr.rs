@@ -53,7 +53,7 @@ impl HttpSource for PdnsAddr {
 }
 
 /// Rows of which the key is the data.
-fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
+pub(super) fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
     rows.all.iter().for_each(|r| r.backward(asked.key, found));
     settle(asked.key, rows, found)
 }

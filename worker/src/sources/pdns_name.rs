@@ -60,7 +60,7 @@ impl HttpSource for PdnsName {
 }
 
 /// Rows of which the key is the owner; services that match both sides send others too.
-fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
+pub(super) fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
     for row in rows.all.iter().filter(|r| r.owner.wire() == asked.key.wire()) {
         row.forward(found);
     }

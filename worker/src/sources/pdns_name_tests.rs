@@ -2,7 +2,7 @@ use kudzu_shared::config;
 use kudzu_shared::observable::Observable;
 use kudzu_shared::wire::Ask;
 
-use super::super::pdns::rows;
+use super::super::pdns::rows::{self, Told};
 use super::*;
 
 fn answer(body: &str, total: Option<u64>) -> (Verdict, Found) {
@@ -10,7 +10,7 @@ fn answer(body: &str, total: Option<u64>) -> (Verdict, Found) {
     let ask = Ask { source: "pdns.name".into(), types: vec![], limit: 10 };
     let asked = Asked { key: &key, ask: &ask, questions: 1 };
     let mut found = Found::default();
-    let verdict = parse(&asked, &rows::parse(body.as_bytes(), 10, total).unwrap(), &mut found);
+    let verdict = parse(&asked, &rows::parse(body.as_bytes(), 10, Told { total, more: false }), &mut found);
     (verdict, found)
 }
 
@@ -31,6 +31,14 @@ fn rows_of_the_key_and_the_true_total() {
 fn nothing_is_not_the_same_as_nothing_readable() {
     assert_eq!(answer("", Some(0)).0, Verdict::NoData);
     assert_eq!(answer("<html>busy</html>", None).0, Verdict::Malformed);
+    assert_eq!(answer("", Some(9)).0, Verdict::Limit);
+    let row = |owner: &str, rtype: &str, data: &str| {
+        let line = serde_json::json!({"rrname": owner, "rrtype": rtype, "rdata": data});
+        answer(&line.to_string(), None).0
+    };
+    assert_eq!(row("a.example", "TXT", "v=spf1"), Verdict::NoData);
+    assert_eq!(row("a.example", "A", "?"), Verdict::Malformed);
+    assert_eq!(row("other.example", "A", "192.0.2.99"), Verdict::Malformed);
 }
 
 #[test]

@@ -45,7 +45,7 @@ impl HttpSource for PdnsRdata {
             return Verdict::FormErr;
         }
         let text = asked.key.to_string();
-        match self.service.get(&["rdata", &text], &asked, exchange).await {
+        match self.service.get(&self.service.rdata(&text), &asked, exchange).await {
             Ok(rows) => parse(&asked, &rows, found),
             Err(verdict) => verdict,
         }
@@ -53,7 +53,7 @@ impl HttpSource for PdnsRdata {
 }
 
 /// Rows of which the key is the data.
-fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
+pub(super) fn parse(asked: &Asked<'_>, rows: &Rows, found: &mut Found) -> Verdict {
     rows.all.iter().for_each(|r| r.backward(asked.key, found));
     settle(asked.key, rows, found)
 }

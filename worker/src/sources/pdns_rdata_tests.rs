@@ -2,7 +2,7 @@ use kudzu_shared::config;
 use kudzu_shared::observable::Observable;
 use kudzu_shared::wire::Ask;
 
-use super::super::pdns::rows;
+use super::super::pdns::rows::{self, Told};
 use super::*;
 
 fn answer(body: &str, total: Option<u64>) -> (Verdict, Found) {
@@ -10,7 +10,7 @@ fn answer(body: &str, total: Option<u64>) -> (Verdict, Found) {
     let ask = Ask { source: "pdns.rdata".into(), types: vec![], limit: 10 };
     let asked = Asked { key: &key, ask: &ask, questions: 1 };
     let mut found = Found::default();
-    let verdict = parse(&asked, &rows::parse(body.as_bytes(), 10, total).unwrap(), &mut found);
+    let verdict = parse(&asked, &rows::parse(body.as_bytes(), 10, Told { total, more: false }), &mut found);
     (verdict, found)
 }
 
@@ -31,14 +31,23 @@ fn rows_of_the_key_and_the_true_total() {
 fn nothing_is_not_the_same_as_nothing_readable() {
     assert_eq!(answer("", Some(0)).0, Verdict::NoData);
     assert_eq!(answer("<html>busy</html>", None).0, Verdict::Malformed);
+    assert_eq!(answer("", Some(9)).0, Verdict::Limit);
+    let row = |owner: &str, rtype: &str, data: &str| {
+        let line = serde_json::json!({"rrname": owner, "rrtype": rtype, "rdata": data});
+        answer(&line.to_string(), None).0
+    };
+    assert_eq!(row("ns.example", "TXT", "v=spf1"), Verdict::NoData);
+    assert_eq!(row("ns.example", "A", "?"), Verdict::Malformed);
+    assert_eq!(row("other.example", "A", "192.0.2.99"), Verdict::Malformed);
 }
 
 #[test]
 fn the_question_is_one_path() {
     let settings =
         config::Pdns { url: Some("https://p.example/pdns/query/".into()), ..config::Pdns::default() };
-    let request = Service::new(&settings).build(&["rdata", "a/b?c"], 7).unwrap();
-    assert_eq!(request.url.as_str(), "https://p.example/pdns/query/rdata/a%2Fb%3Fc");
+    let service = Service::new(&settings);
+    let request = service.build(&service.rdata("a/b?c"), 7).unwrap();
+    assert_eq!(request.url.as_str(), "https://p.example/pdns/query/a%2Fb%3Fc");
     assert_eq!(request.headers["dribble-paginate-count"], "7");
     assert!(Service::new(&config::Pdns::default()).info("x", "y", vec![], vec![]).unavailable.is_some());
 }

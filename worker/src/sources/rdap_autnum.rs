@@ -59,9 +59,11 @@ fn build(number: u32) -> String {
     format!("autnum/{number}")
 }
 
-fn parse(key: &Observable, number: u32, object: &Value, found: &mut Found) -> Verdict {
-    let bound = |field| object.get(field).and_then(Value::as_u64).unwrap_or(u64::from(number));
-    let about = (bound("startAutnum")..=bound("endAutnum")).contains(&u64::from(number));
+pub(super) fn parse(key: &Observable, number: u32, object: &Value, found: &mut Found) -> Verdict {
+    // An unreadable bound is none that holds the number.
+    let bound = |field| object.get(field).map_or(Some(u64::from(number)), Value::as_u64);
+    let range = bound("startAutnum").zip(bound("endAutnum"));
+    let about = range.is_some_and(|(low, high)| (low..=high).contains(&u64::from(number)));
     if !object::is_class(object, "autnum") || !about {
         return Verdict::Malformed;
     }
@@ -94,11 +96,17 @@ mod tests {
     #[test]
     fn another_number_or_class_is_no_answer() {
         let key = Observable::from_asn(1);
-        for object in
-            [json!({"startAutnum": 5, "endAutnum": 9}), json!({"objectClassName": "domain"}), json!([])]
-        {
-            assert_eq!(parse(&key, 1, &object, &mut Found::default()), Verdict::Malformed);
+        for object in [
+            json!({"objectClassName": "autnum", "startAutnum": 5, "endAutnum": 9}),
+            json!({"objectClassName": "autnum", "startAutnum": "x"}),
+            json!({"objectClassName": "domain"}),
+            json!({"name": "EXAMPLE"}),
+            json!({}),
+            json!([]),
+        ] {
+            assert_eq!(parse(&key, 1, &object, &mut Found::default()), Verdict::Malformed, "{object}");
         }
-        assert_eq!(parse(&key, 1, &json!({}), &mut Found::default()), Verdict::NoData);
+        let bare = json!({"objectClassName": "autnum"});
+        assert_eq!(parse(&key, 1, &bare, &mut Found::default()), Verdict::NoData);
     }
 }

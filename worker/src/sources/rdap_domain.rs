@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kudzu_shared::observable::{Kind, Name, Observable, psl};
+use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::source::SourceInfo;
 use serde_json::Value;
 
+use super::rdap::registered::is_registered;
 use super::rdap::{Rdap, Wanted, keep, object};
 use super::{Asked, Found, HttpSource, Source, Work};
 use crate::http::Exchange;
@@ -48,10 +49,10 @@ impl Source for RdapDomain {
 impl HttpSource for RdapDomain {
     async fn look_up(&self, asked: Asked<'_>, exchange: &mut Exchange<'_>, found: &mut Found) -> Verdict {
         let Some(name) = asked.key.name() else { return Verdict::FormErr };
-        // Only registrable domains are registered; asking for others would tell the
-        // registry what is looked at, for nothing.
-        if psl::registrable(&name).as_ref() != Some(&name) {
-            return Verdict::NotFound;
+        // Asking for others would tell the registry what is looked at, for nothing. Not that
+        // there is no registration: none of it was asked for.
+        if !is_registered(&name) {
+            return Verdict::Scope;
         }
         let (Some(tld), Some(path)) = (object::tld(&name), build(&name)) else { return Verdict::FormErr };
         keep(found);
@@ -69,10 +70,9 @@ fn build(name: &Name) -> Option<String> {
     text.bytes().all(plain).then(|| format!("domain/{text}"))
 }
 
-fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
-    // An answer about another domain is none.
-    let about = object::domain_name(object).is_none_or(|n| n == *key);
-    if !object::is_class(object, "domain") || !about {
+pub(super) fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
+    // An answer about another domain is none, and one about nothing neither.
+    if !object::is_class(object, "domain") || object::domain_name(object).as_ref() != Some(key) {
         return Verdict::Malformed;
     }
     object::domain(key, object, found);

@@ -44,7 +44,15 @@ fn an_answer_about_another_name_is_none() {
     let object = json!({"objectClassName": "domain", "ldhName": "other.example"});
     assert_eq!(parse(&key("evil.example"), &object, &mut Found::default()), Verdict::Malformed);
     assert_eq!(parse(&key("evil.example"), &json!("x"), &mut Found::default()), Verdict::Malformed);
-    assert_eq!(parse(&key("evil.example"), &json!({}), &mut Found::default()), Verdict::NoData);
+    for object in [json!({}), json!({"ldhName": "evil.example"}), json!({"objectClassName": "domain"})] {
+        assert_eq!(
+            parse(&key("evil.example"), &object, &mut Found::default()),
+            Verdict::Malformed,
+            "{object}"
+        );
+    }
+    let bare = json!({"objectClassName": "domain", "unicodeName": "EVIL.example"});
+    assert_eq!(parse(&key("evil.example"), &bare, &mut Found::default()), Verdict::NoData);
 }
 
 #[test]

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use kudzu_shared::observable::{Kind, Observable};
-use kudzu_shared::outcome::Verdict;
+use kudzu_shared::outcome::{Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::source::SourceInfo;
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
-use super::rdap::{Rdap, Wanted, keep, object};
-use super::{Asked, Found, HttpSource, Source, Work};
-use crate::http::Exchange;
+use super::rdap::{MAX_VALUES, Rdap, Wanted, keep, object};
+use super::{Asked, Found, HttpSource, Source, Work, json};
+use crate::http::{Exchange, Missing};
 
 /// Domains read of one answer.
 const MAX_DOMAINS: usize = 10_000;
@@ -56,8 +57,10 @@ impl HttpSource for RdapEntity {
         let tld = object::mail_domain(asked.key).and_then(|n| object::tld(&n));
         let Some(tld) = tld else { return Verdict::FormErr };
         keep(found);
-        match self.rdap.get(Wanted::Tld(&tld), &build(asked.key), exchange).await {
-            Ok(object) => parse(asked.key, &object, found),
+        // A registry that does not know the search may say so by a 404.
+        let missing = Missing::EmptyIf(is_search);
+        match self.rdap.search(Wanted::Tld(&tld), &build(asked.key), missing, exchange).await {
+            Ok(body) => parse(asked.key, &body, found),
             Err(verdict) => verdict,
         }
     }
@@ -69,25 +72,55 @@ fn build(key: &Observable) -> String {
     format!("domains/reverse_search/entity?{}", query.finish())
 }
 
+/// What an answer says of itself, and the results as they stand.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(default, rename = "rdapConformance")]
+    conformance: Vec<String>,
+    #[serde(borrow, default, rename = "domainSearchResults")]
+    results: Option<&'a RawValue>,
+}
+
+/// Whether a server that answers so knows the search (RFC 9536 section 9).
+fn is_search(body: &[u8]) -> bool {
+    let answer: Option<Answer<'_>> = serde_json::from_slice(body).ok();
+    answer.is_some_and(|a| a.conformance.iter().any(|c| c.starts_with("reverse_search")))
+}
+
 /// Each domain is related to the address, and comes with its own registration, so that it
 /// need not be asked for again.
-fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
-    let Some(results) = object.get("domainSearchResults").and_then(Value::as_array) else {
-        return Verdict::Malformed;
-    };
-    for result in results.iter().take(MAX_DOMAINS).filter(|r| object::is_class(r, "domain")) {
-        if let Some(domain) = object::domain_name(result) {
-            object::domain(&domain, result, found);
+pub(super) fn parse(key: &Observable, body: &[u8], found: &mut Found) -> Verdict {
+    let answer: Option<Answer<'_>> = serde_json::from_slice(body).ok();
+    let Some(results) = answer.and_then(|a| a.results) else { return Verdict::Malformed };
+    let mut total = 0_u64;
+    let mut domains = 0;
+    let listed = json::each(results.get().as_bytes(), |raw| {
+        total += 1;
+        if domains == MAX_DOMAINS {
+            return;
+        }
+        let result = json::object(raw.get().as_bytes(), MAX_VALUES).ok();
+        let result = result.filter(|r| object::is_class(r, "domain"));
+        if let Some((domain, result)) = result.and_then(|r| Some((object::domain_name(&r)?, r))) {
+            domains += 1;
+            object::domain(&domain, &result, found);
             found.pairs.push(Pair::new(key.clone(), Relation::RegistrantOf, domain));
         }
+    });
+    match (listed, domains, total) {
+        (Some(()), 0, 0) => Verdict::NoData,
+        (None, ..) | (_, 0, _) => Verdict::Malformed,
+        _ => {
+            if domains == MAX_DOMAINS {
+                found.totals.push(Total { key: key.clone(), relation: Relation::RegistrantOf, total });
+            }
+            Verdict::Found
+        }
     }
-    if found.is_empty() { Verdict::NoData } else { Verdict::Found }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn key() -> Observable {
@@ -96,23 +129,44 @@ mod tests {
 
     #[test]
     fn every_domain_with_its_registration() {
-        let object = json!({"domainSearchResults": [
+        let body = br#"{"domainSearchResults": [
             {"objectClassName": "domain", "ldhName": "One.example", "nameservers": [{"ldhName": "ns.one.example"}]},
             {"objectClassName": "entity", "ldhName": "two.example"},
-            {"ldhName": "bad..name"}, 7]});
+            {"objectClassName": "domain", "ldhName": "bad..name"}, 7]}"#;
         let mut found = Found::default();
-        assert_eq!(parse(&key(), &object, &mut found), Verdict::Found);
+        assert_eq!(parse(&key(), body, &mut found), Verdict::Found);
         let text: Vec<String> =
             found.pairs.iter().map(|p| format!("{} {} {}", p.key, p.relation, p.value)).collect();
         assert_eq!(
             text,
             ["one.example name-server ns.one.example", "a+b@evil.example registrant-of one.example"]
         );
-        assert_eq!(
-            parse(&key(), &json!({"domainSearchResults": []}), &mut Found::default()),
-            Verdict::NoData
-        );
-        assert_eq!(parse(&key(), &json!({"errorCode": 501}), &mut Found::default()), Verdict::Malformed);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_nothing() {
+        let verdict = |body: &str| parse(&key(), body.as_bytes(), &mut Found::default());
+        assert_eq!(verdict(r#"{"domainSearchResults": []}"#), Verdict::NoData);
+        for bad in [
+            "",
+            "{}",
+            r#"{"errorCode": 501}"#,
+            r#"{"domainSearchResults": {}}"#,
+            r#"{"domainSearchResults": [7]}"#,
+            r#"{"domainSearchResults": [{"ldhName": "one.example"}]}"#,
+        ] {
+            assert_eq!(verdict(bad), Verdict::Malformed, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_404_is_nothing_only_of_a_server_that_knows_the_search() {
+        assert!(is_search(br#"{"rdapConformance": ["rdap_level_0", "reverse_search"], "errorCode": 404}"#));
+        for body in
+            [&br#"{"rdapConformance": ["rdap_level_0"], "errorCode": 404}"#[..], b"<html>", b"", b"{}"]
+        {
+            assert!(!is_search(body));
+        }
     }
 
     #[test]

@@ -69,11 +69,10 @@ fn build(key: &Observable) -> Option<(Wanted<'static>, String)> {
     Some((Wanted::Ip(ip), format!("ip/{key}")))
 }
 
-fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
-    if !object::is_class(object, "ip network") {
+pub(super) fn parse(key: &Observable, object: &Value, found: &mut Found) -> Verdict {
+    if !object::is_class(object, "ip network") || !object::network(key, object, found) {
         return Verdict::Malformed;
     }
-    object::network(key, object, found);
     if found.is_empty() { Verdict::NoData } else { Verdict::Found }
 }
 

@@ -41,6 +41,13 @@ fn a_block_with_its_holder() {
 #[test]
 fn junk_is_no_answer() {
     let key = Observable::parse("192.0.2.9").unwrap();
-    assert_eq!(parse(&key, &json!({"objectClassName": "domain"}), &mut Found::default()), Verdict::Malformed);
-    assert_eq!(parse(&key, &json!({}), &mut Found::default()), Verdict::NoData);
+    for object in [
+        json!({"objectClassName": "domain"}),
+        json!({}),
+        json!({"startAddress": "192.0.2.0", "endAddress": "192.0.2.255"}),
+        json!({"objectClassName": "ip network"}),
+        json!({"objectClassName": "ip network", "startAddress": "198.51.100.0", "endAddress": "198.51.100.255"}),
+    ] {
+        assert_eq!(parse(&key, &object, &mut Found::default()), Verdict::Malformed, "{object}");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod cacher;
 mod dns;
+mod encode;
 mod local;
 mod over;
 mod reporter;

@@ -11,11 +11,11 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kudzu_shared::broker::{self, Broker};
 use kudzu_shared::job::JobId;
-use kudzu_shared::outcome::{Answer, Question, Verdict};
-use kudzu_shared::wire::{self, Ask, LookupResult, Results};
+use kudzu_shared::wire::{Ask, LookupResult, Results};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::encode::encode;
 use super::settle::Held;
 use super::stats::{Stats, add};
 use super::upstreams::Upstreams;
@@ -194,23 +194,4 @@ fn index(asks: &mut Vec<Ask>, ask: &Ask) -> u8 {
     });
     // A group is sent before it has more.
     u8::try_from(at).unwrap_or(u8::MAX)
-}
-
-/// Messages of a size that brokers like. Where a record is too large to be sent at all, the
-/// answers are replaced by the verdict `limit`: a result that cannot be sent would be asked
-/// for again without end.
-fn encode(whole: Results, sending: u64) -> Result<Vec<bytes::Bytes>, wire::Error> {
-    let messages = |r: Results| r.split(sending)?.iter().map(Results::encode).collect::<Result<Vec<_>, _>>();
-    let mut bare = Results { results: Vec::new(), ..whole.clone() };
-    let limit = |q: &Question| Question { verdict: Verdict::Limit, ..*q };
-    let outline = |r: &LookupResult| LookupResult {
-        answer: Answer { questions: r.answer.questions.iter().map(limit).collect(), ..Answer::default() },
-        key: r.key.clone(),
-        ..*r
-    };
-    bare.results = whole.results.iter().map(outline).collect();
-    messages(whole).or_else(|error| {
-        tracing::error!(%error, "an answer is too large to be sent");
-        messages(bare)
-    })
 }

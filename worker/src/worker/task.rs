@@ -12,6 +12,7 @@ use kudzu_shared::source::Class;
 use kudzu_shared::wire::{Ask, LookupResult, StoredAnswer, Task, TaskLookup};
 use tokio::time::Instant;
 
+use super::cacher::Entry;
 use super::reporter::Report;
 use super::settle::Held;
 use super::stats::add;
@@ -200,7 +201,8 @@ impl Run {
         }
         let upstreams = ids.into_iter().map(|id| self.context.upstreams.name(id)).collect();
         let stored = StoredAnswer { observed_ms, upstreams, answer };
-        let sent = entry::encode(&stored).map(|value| self.context.entries.try_send((key, value, keep)));
+        let sent =
+            entry::encode(&stored).map(|value| self.context.entries.try_send(Entry::Put(key, value, keep)));
         if matches!(sent, Some(Err(_))) {
             add(&self.context.stats.uncached, 1);
         }

@@ -10,13 +10,16 @@ use kudzu_shared::outcome::{Question, Verdict};
 use kudzu_shared::wire::LookupResult;
 use tokio::time::Instant;
 
+use super::cacher::Lease;
 use super::stats::add;
 use super::task::{Open, Run};
 use crate::http::Exchange;
 use crate::sources::{Found, Work};
 
-/// How long another worker is given to bring an answer that it has leased.
-const LEASE: Duration = Duration::from_secs(5);
+/// How long another worker is given to bring an answer that it has leased. It gives the lease
+/// back when its lookup has ended, which may wait long for its upstream's turn; only the
+/// lease of one that died lasts so long.
+const LEASE: Duration = Duration::from_secs(30);
 /// How much later than its deadline a lookup is cut off.
 const GRACE: Duration = Duration::from_millis(50);
 /// How often its answer is looked for.
@@ -38,9 +41,11 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
 }
 
 async fn one(run: &Run, lookup: Open) -> LookupResult {
-    if let Some(result) = others(run, &lookup).await {
-        return result;
-    }
+    // Held until the answer is on its way to the cache.
+    let _lease = match others(run, &lookup).await {
+        Turn::Answered(result) => return *result,
+        Turn::Mine(lease) => lease,
+    };
     let context = &run.context;
     let mut found = Found::default();
     let mut exchange = Exchange::new(&context.http, run.end);
@@ -81,22 +86,30 @@ async fn within<F: Future>(end: Option<Instant>, asking: F) -> Option<F::Output>
     }
 }
 
-/// Waits for another worker's answer where that one has the lease; `None` where this one is
-/// to ask.
-async fn others(run: &Run, lookup: &Open) -> Option<LookupResult> {
+/// Who asks.
+enum Turn {
+    /// Another worker did.
+    Answered(Box<LookupResult>),
+    /// This one; without a lease where the other's took too long.
+    Mine(Option<Lease>),
+}
+
+/// Waits for another worker's answer where that one has the lease.
+async fn others(run: &Run, lookup: &Open) -> Turn {
     let cache = &run.context.cache;
     let lapses = Instant::now() + LEASE;
     let until = run.end.map_or(lapses, |end| end.min(lapses));
     loop {
         let leased = cache.lease(&lookup.cache_key, LEASE).await;
+        let lease = leased.then(|| Lease::new(lookup.cache_key.clone(), run.context.entries.clone()));
         // Looked up after the lease: the one before may have just finished.
         let key: [Key; 1] = [lookup.cache_key.clone()];
         let value = cache.get(&key).await.into_iter().next().flatten();
         if let Some(result) = value.and_then(|v| run.stored(lookup, &v)) {
-            return Some(result);
+            return Turn::Answered(Box::new(result));
         }
-        if leased || Instant::now() >= until {
-            return None;
+        if lease.is_some() || Instant::now() >= until {
+            return Turn::Mine(lease);
         }
         tokio::time::sleep(LOOK).await;
     }

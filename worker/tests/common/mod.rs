@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use kudzu_dns::{Reply, Resolver, Verdict as Dns};
-use kudzu_shared::broker::{self, Broker as _, Consumer, Durability};
+use kudzu_shared::broker::{self, Broker, Consumer, Durability};
 use kudzu_shared::config::Config;
 use kudzu_shared::job::JobId;
 use kudzu_shared::marking::{Pap, Tlp};
@@ -55,11 +55,22 @@ pub fn nothing() -> Arc<dyn Resolver> {
 impl Rig {
     pub async fn start(config: &Config, registry: Registry, resolver: Arc<dyn Resolver>) -> Self {
         let broker = broker::Memory::default();
+        Self::start_over(config, registry, resolver, broker.clone(), Arc::new(broker)).await
+    }
+
+    /// The same, with the worker's own way to the broker.
+    pub async fn start_over(
+        config: &Config,
+        registry: Registry,
+        resolver: Arc<dyn Resolver>,
+        broker: broker::Memory,
+        its: Arc<dyn Broker>,
+    ) -> Self {
         broker.declare(REPLIES, Durability::Exclusive).await.unwrap();
         let replies = broker.consume(REPLIES, 64).await.unwrap();
         let worker = Worker::new(
             WorkerConfig::new("w1", config),
-            Arc::new(broker.clone()),
+            its,
             Arc::new(cache::Memory::new(64 << 20)),
             Arc::new(limits::Memory::default()),
             registry,
@@ -184,7 +195,7 @@ pub async fn simnet(faults: Faults) -> (World, Server, Config) {
     let text = format!(
         "[dns]\nresolvers = [\"{}\"]\nown = true\ntimeout_ms = 500\n\
          [rdap]\nbootstrap = \"http://{}/bootstrap/\"\nallow_private = true\nrate = 500.0\nin_flight = 32\n\
-         [pdns]\nurl = \"http://{}/pdns/query\"\nallow_private = true\nrate = 500.0\nin_flight = 32\n\
+         [pdns]\nurl = \"http://{}/pdns/query\"\nrdata_path = \"rdata\"\nallow_private = true\nrate = 500.0\nin_flight = 32\n\
          [certs]\nurl = \"http://{}/\"\nallow_private = true\nrate = 500.0\nin_flight = 32\n",
         addrs.dns[0], addrs.rdap, addrs.pdns, addrs.certs
     );

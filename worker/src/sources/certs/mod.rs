@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use kudzu_shared::config;
@@ -21,11 +22,14 @@ use kudzu_shared::time::{UnixSeconds, parse_time};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Found, digest};
+use super::{Found, digest, json};
 use crate::http::{Exchange, Request};
 
 /// Names read of one certificate.
 const MAX_NAMES: usize = 2000;
+/// Rows of one answer, and names on all of them: more than a body of real ones has.
+const MAX_ROWS: usize = 65_536;
+const MAX_ALL_NAMES: usize = 500_000;
 
 /// The service as the settings have it.
 #[derive(Debug)]
@@ -36,6 +40,7 @@ pub(super) struct Service {
     rate: f64,
     credits: Option<u64>,
     allow_private: bool,
+    max_tlp: Tlp,
     endpoint: Option<String>,
 }
 
@@ -48,6 +53,7 @@ impl Service {
             rate: settings.rate,
             credits: settings.credits,
             allow_private: settings.allow_private,
+            max_tlp: settings.max_tlp,
             endpoint: settings.url.clone(),
         }
     }
@@ -60,7 +66,7 @@ impl Service {
             takes,
             returns: vec![Relation::NamedInCertificate, Relation::CertificateName],
             contact: Contact::ThirdParty,
-            max_tlp: Tlp::Amber,
+            max_tlp: self.max_tlp,
             marking: Tlp::Clear,
             types: Vec::new(),
             endpoint: self.endpoint.clone(),
@@ -72,6 +78,12 @@ impl Service {
         }
     }
 
+    /// Whether it is crt.sh itself, which answers less in JSON than its web pages do.
+    pub(super) fn is_crt_sh(&self) -> bool {
+        let host = self.base.as_ref().and_then(Url::host_str);
+        host.is_some_and(|h| h == "crt.sh" || h.ends_with(".crt.sh"))
+    }
+
     pub(super) async fn get(
         &self,
         query: &str,
@@ -79,7 +91,7 @@ impl Service {
     ) -> Result<Vec<Certificate>, Verdict> {
         let request = self.build(query).ok_or(Verdict::FormErr)?;
         let response = exchange.get(&request).await?;
-        parse(&response.body).ok_or(Verdict::Malformed)
+        parse(&response.body)
     }
 
     fn build(&self, query: &str) -> Option<Request> {
@@ -125,34 +137,68 @@ pub(super) struct Certificate {
     id: u64,
 }
 
-/// Reads an answer: certificates, newest first. A row that cannot be read is left out;
-/// `None` where the body is no list.
-pub(super) fn parse(body: &[u8]) -> Option<Vec<Certificate>> {
-    let rows: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body).ok()?;
-    let mut merged: BTreeMap<(String, String), Certificate> = BTreeMap::new();
-    let total = rows.len();
-    let read: Vec<Row> = rows.into_iter().filter_map(|r| serde_json::from_str(r.get()).ok()).collect();
-    if read.is_empty() && total > 0 {
-        return None;
+/// Reads an answer: certificates, newest first. A row that cannot be read is left out.
+///
+/// # Errors
+/// Where the body is no list, none of its rows can be read, or there are too many of them.
+pub(super) fn parse(body: &[u8]) -> Result<Vec<Certificate>, Verdict> {
+    let mut rows: Vec<Row> = Vec::new();
+    let mut total = 0;
+    let listed = json::each(body, |raw| {
+        total += 1;
+        if total <= MAX_ROWS {
+            rows.extend(serde_json::from_str::<Row>(raw.get()));
+        }
+    });
+    if listed.is_none() || (rows.is_empty() && total > 0) {
+        return Err(Verdict::Malformed);
     }
-    for row in read {
-        // Without a serial a row stands for itself.
-        let serial =
-            if row.serial_number.is_empty() { format!("#{}", row.id) } else { row.serial_number.clone() };
-        let cert = certificate(&row);
-        let entry = merged.entry((row.issuer_name, serial)).or_insert_with(|| cert.clone());
-        let names = std::mem::take(&mut entry.names);
+    if total > MAX_ROWS {
+        return Err(Verdict::Limit);
+    }
+    merge(rows)
+}
+
+fn merge(rows: Vec<Row>) -> Result<Vec<Certificate>, Verdict> {
+    let mut merged: BTreeMap<(String, String), Certificate> = BTreeMap::new();
+    let mut names_read = 0;
+    for (number, row) in rows.into_iter().enumerate() {
+        let mut cert = certificate(&row);
+        names_read += cert.names.len();
+        if names_read > MAX_ALL_NAMES {
+            return Err(Verdict::Limit);
+        }
+        let entry = match merged.entry((row.issuer_name, serial(row.serial_number, row.id, number))) {
+            Entry::Vacant(entry) => {
+                entry.insert(cert);
+                continue;
+            }
+            Entry::Occupied(entry) => entry.into_mut(),
+        };
         // The certificate is logged after its precertificate.
         if (cert.node.is_some(), cert.id) > (entry.node.is_some(), entry.id) {
-            *entry = cert.clone();
+            std::mem::swap(entry, &mut cert);
         }
-        entry.names = names.into_iter().chain(cert.names).collect();
-        entry.names.sort_unstable();
-        entry.names.dedup();
+        entry.names.append(&mut cert.names);
     }
     let mut all: Vec<Certificate> = merged.into_values().collect();
+    for cert in &mut all {
+        cert.names.sort_unstable();
+        cert.names.dedup();
+        cert.names.truncate(MAX_NAMES);
+    }
     all.sort_by_key(|c| Reverse((c.not_before, c.id)));
-    Some(all)
+    Ok(all)
+}
+
+/// What tells a certificate of an issuer from its others: its serial, else its number in the
+/// log; a row without either stands for itself.
+fn serial(serial: String, id: u64, number: usize) -> String {
+    match (serial.is_empty(), id) {
+        (false, _) => serial,
+        (true, 0) => format!("row {number}"),
+        (true, id) => format!("id {id}"),
+    }
 }
 
 fn certificate(row: &Row) -> Certificate {
@@ -162,7 +208,7 @@ fn certificate(row: &Row) -> Certificate {
     let time = |text: &str| parse_time(&format!("{text}Z")).or_else(|| parse_time(text));
     Certificate {
         node: node.filter(|n| n.wire().len() == 32),
-        names: texts.take(MAX_NAMES).filter_map(name).collect(),
+        names: texts.filter_map(name).take(MAX_NAMES).collect(),
         issuer: row.issuer_name.clone(),
         not_before: time(&row.not_before),
         not_after: time(&row.not_after),

@@ -46,10 +46,32 @@ fn hostile_names_are_left_out() {
 #[test]
 fn what_is_no_list_is_malformed_and_a_bad_row_is_left_out() {
     for bad in ["", "{}", "<html>", "[1,2]"] {
-        assert!(parse(bad.as_bytes()).is_none(), "{bad}");
+        assert_eq!(parse(bad.as_bytes()), Err(Verdict::Malformed), "{bad}");
     }
     assert_eq!(parse(b"[]").unwrap(), vec![]);
     assert_eq!(read(&[row(1, "1", "a.b", None), serde_json::json!(7)]).len(), 1);
+}
+
+/// Each row used to sort all names of its certificate anew: minutes for one body.
+#[test]
+fn many_rows_of_one_certificate_cost_no_more_than_others() {
+    let rows: Vec<_> = (0..30_000).map(|i| row(i, "1", &format!("h{i}.example"), None)).collect();
+    let begin = std::time::Instant::now();
+    let all = read(&rows);
+    assert_eq!((all.len(), all[0].names.len()), (1, MAX_NAMES));
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn a_flood_of_rows_is_refused() {
+    let flood = format!("[{}{{}}]", "{},".repeat(MAX_ROWS));
+    assert_eq!(parse(flood.as_bytes()), Err(Verdict::Limit));
+}
+
+#[test]
+fn rows_without_serial_and_number_are_not_one() {
+    let bare = |names: &str| serde_json::json!({"name_value": names});
+    assert_eq!(read(&[bare("a.example"), bare("b.example")]).len(), 2);
 }
 
 #[test]

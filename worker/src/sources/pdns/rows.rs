@@ -1,18 +1,23 @@
 //! Rows of the Common Output Format, and the pairs they make.
 
+use std::net::IpAddr;
+
 use kudzu_shared::observable::{Name, Observable};
 use kudzu_shared::pair::{Pair, Relation};
 use kudzu_shared::time::{UnixSeconds, parse_time};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::sources::Found;
 use crate::sources::dns_name::mailbox;
+use crate::sources::{Found, json};
 
 /// The longest line that is read.
 const MAX_LINE: usize = 64 * 1024;
 /// Values read of one row (version 2 of the format has lists).
 const MAX_VALUES: usize = 256;
+
+/// Types that say something.
+const USED: [&str; 6] = ["A", "AAAA", "NS", "CNAME", "MX", "SOA"];
 
 /// A row as it stands on its line.
 #[derive(Debug, Deserialize)]
@@ -46,54 +51,79 @@ pub(in crate::sources) struct Rows {
     pub(in crate::sources) all: Vec<Row>,
     /// Lines that could not.
     pub(in crate::sources) bad: usize,
-    /// How many there are at the service, where it says.
-    pub(in crate::sources) total: Option<u64>,
+    /// Lines that were not looked at, and rows that were not sent.
+    pub(in crate::sources) missing: u64,
 }
 
-/// Reads lines; at most `limit` rows. A line that cannot be read is counted. `None` where
-/// the body is no text at all.
-pub(in crate::sources) fn parse(body: &[u8], limit: usize, total: Option<u64>) -> Option<Rows> {
-    let mut rows = Rows { total, ..Rows::default() };
+/// What a service says of rows that it did not send.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::sources) struct Told {
+    /// How many there are.
+    pub(in crate::sources) total: Option<u64>,
+    /// Whether there are more than it sent.
+    pub(in crate::sources) more: bool,
+}
+
+/// How a row that brings nothing bears on a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sources) enum Bearing {
+    /// Of a type that is not used.
+    Unused,
+    /// It is about the key, and was understood.
+    About,
+    /// It is about something else.
+    Foreign,
+    /// It may be about the key: what it says cannot be read.
+    Unreadable,
+}
+
+/// Reads lines; at most `limit` of them. A line that cannot be read is counted.
+pub(in crate::sources) fn parse(body: &[u8], limit: usize, told: Told) -> Rows {
+    let mut rows = Rows::default();
+    let mut lines = 0_usize;
+    let mut take = |line: &[u8]| {
+        lines += 1;
+        if lines <= limit {
+            rows.push(read_line(line));
+        }
+    };
     // Some services send one JSON array instead of lines.
-    let listed: Option<Vec<Value>> =
-        body.trim_ascii_start().starts_with(b"[").then(|| serde_json::from_slice(body).ok()).flatten();
-    match listed {
-        Some(list) => {
-            let read = list.into_iter().map(|v| serde_json::from_value(v).ok().and_then(row));
-            read.take(limit).for_each(|r| rows.push(r));
-        }
-        None => {
-            let lines = body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty());
-            for line in lines.take(limit) {
-                rows.push(read_line(line));
-            }
-        }
+    let listed = body.trim_ascii_start().starts_with(b"[");
+    if listed && json::each(body, |row| take(row.get().as_bytes())).is_none() {
+        // Where it breaks off, what it would have held is not known.
+        return Rows { bad: 1, ..Rows::default() };
     }
+    if !listed {
+        body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()).for_each(take);
+    }
+    let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+    let sent = count(lines);
+    let total = told.total.unwrap_or(0).max(sent).max(if told.more { sent + 1 } else { 0 });
+    rows.missing = total - count(lines.min(limit));
     if rows.bad > 0 {
         tracing::debug!(bad = rows.bad, rows = rows.all.len(), "rows that cannot be read");
     }
-    Some(rows)
+    rows
 }
 
-/// Reads one line.
-pub(in crate::sources) fn read_line(line: &[u8]) -> Option<Row> {
+/// Reads one line: mostly one row.
+pub(in crate::sources) fn read_line(line: &[u8]) -> Option<Vec<Row>> {
     if line.len() > MAX_LINE {
         return None;
     }
-    serde_json::from_slice(line).ok().and_then(row)
+    serde_json::from_slice(line).ok().and_then(rows_of)
 }
 
 impl Rows {
-    fn push(&mut self, row: Option<Row>) {
-        match row {
-            Some(row) => self.all.push(row),
+    fn push(&mut self, rows: Option<Vec<Row>>) {
+        match rows {
+            Some(rows) => self.all.extend(rows),
             None => self.bad += 1,
         }
     }
 }
 
-fn row(line: Line) -> Option<Row> {
-    let owner = Name::from_text(line.rrname.trim())?;
+fn rows_of(line: Line) -> Option<Vec<Row>> {
     let rtype = match line.rrtype {
         Value::String(text) => text.to_ascii_uppercase(),
         Value::Number(n) => kudzu_shared::rtype::name(u16::try_from(n.as_u64()?).ok()?),
@@ -108,7 +138,19 @@ fn row(line: Line) -> Option<Row> {
             .collect::<Option<Vec<String>>>()?,
         _ => return None,
     };
-    Some(Row { owner, rtype, data, first: time(&line.time_first), last: time(&line.time_last) })
+    let (first, last) = (time(&line.time_first), time(&line.time_last));
+    let row = |owner, data| Row { owner, rtype: rtype.clone(), data, first, last };
+    let owner = line.rrname.trim();
+    // Asked for an address, some put that in front and the names behind it.
+    if matches!(rtype.as_str(), "A" | "AAAA") && is_address(owner) {
+        let owners = data.iter().map(|text| Name::from_text(text.trim()).filter(|_| !is_address(text)));
+        return owners.map(|name| Some(row(name?, vec![owner.to_owned()]))).collect();
+    }
+    Some(vec![row(Name::from_text(owner)?, data)])
+}
+
+fn is_address(text: &str) -> bool {
+    text.trim().parse::<IpAddr>().is_ok()
 }
 
 /// Seconds since 1970 as a number or as digits, or RFC 3339.
@@ -144,6 +186,29 @@ impl Row {
             }
         }
     }
+}
+
+impl Row {
+    /// How it bears on a key for which it brings nothing.
+    pub(in crate::sources) fn bearing(&self, key: &Observable) -> Bearing {
+        if !USED.contains(&self.rtype.as_str()) {
+            return Bearing::Unused;
+        }
+        let of = |data: &String| values(&self.rtype, data);
+        if self.data.iter().flat_map(of).any(|(_, value)| value == *key) {
+            return Bearing::About;
+        }
+        if self.data.is_empty() || self.data.iter().any(|d| of(d).is_empty() && !says_none(&self.rtype, d)) {
+            return Bearing::Unreadable;
+        }
+        let own = Observable::from_name(&self.owner) == *key;
+        if own { Bearing::About } else { Bearing::Foreign }
+    }
+}
+
+/// Whether the data is a host `.`: there is none, and that is said (RFC 7505).
+fn says_none(rtype: &str, data: &str) -> bool {
+    matches!(rtype, "NS" | "CNAME" | "MX") && data.split_ascii_whitespace().last() == Some(".")
 }
 
 /// What the data of a row says of its owner.

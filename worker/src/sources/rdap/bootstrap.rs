@@ -1,20 +1,26 @@
-//! Which RDAP server is in charge (RFC 9224). Each registry is fetched once a process; a
-//! failure is kept for a short while, so that it is not asked again by every lookup.
+//! Which RDAP server is in charge (RFC 9224). Each registry is fetched once a day and process;
+//! a failure is kept for a short while, so that it is not asked again by every lookup. Where
+//! a registry cannot be fetched anew, the old one is used on.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use kudzu_shared::cache::ttl;
 use kudzu_shared::outcome::Verdict;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
+use super::MAX_OBJECT;
 use crate::http::{Exchange, Request};
 
-/// How long a failure to fetch a registry stands.
-const PAUSE: Duration = Duration::from_secs(30);
+/// How long a failure to fetch a registry stands that may be over soon: no longer than that
+/// of a lookup, which is asked again in a later round.
+const PAUSE: Duration = ttl::FAILED;
+/// How long another failure stands.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
 /// How long a registry is used before it is fetched anew (RFC 9224 section 8).
 const FRESH: Duration = Duration::from_secs(86_400);
 
@@ -41,11 +47,11 @@ pub(super) struct Bootstrap {
 struct Registry(Mutex<State>);
 
 #[derive(Debug, Default)]
-enum State {
-    #[default]
-    Unknown,
-    Known(Services, Instant),
-    Failed(Verdict, Instant),
+struct State {
+    known: Option<Services>,
+    failed: Option<Verdict>,
+    /// When it is fetched; not set before the first time.
+    due: Option<Instant>,
 }
 
 /// A registry file: services, each a list of entries and a list of base URLs.
@@ -76,25 +82,28 @@ impl Bootstrap {
             Wanted::Asn(_) => (&self.asn, "asn.json"),
         };
         let mut state = registry.0.lock().await;
-        let stale = match &*state {
-            State::Unknown => true,
-            State::Known(_, at) => at.elapsed() > FRESH,
-            State::Failed(_, at) => at.elapsed() > PAUSE,
-        };
-        if stale {
-            *state = match fetch(base, file, exchange, request).await {
-                Ok(services) => State::Known(services, Instant::now()),
+        if state.due.is_none_or(|at| at <= Instant::now()) {
+            let fetched = fetch(base, file, exchange, request).await;
+            let now = Instant::now();
+            match fetched {
+                Ok(services) => {
+                    *state = State { known: Some(services), failed: None, due: Some(now + FRESH) };
+                }
                 // This lookup's own deadline says nothing of the registry.
-                Err(verdict @ (Verdict::Deadline | Verdict::Throttled)) => return Err(verdict),
-                Err(Verdict::NotFound) => State::Failed(Verdict::ServFail, Instant::now()),
-                Err(verdict) => State::Failed(verdict, Instant::now()),
-            };
+                Err(verdict @ (Verdict::Deadline | Verdict::Throttled)) if state.known.is_none() => {
+                    return Err(verdict);
+                }
+                Err(Verdict::Deadline | Verdict::Throttled) => {}
+                Err(verdict) => {
+                    let pause = if verdict.is_transient() { PAUSE } else { LONG_PAUSE };
+                    (state.failed, state.due) = (Some(verdict), Some(now + pause));
+                }
+            }
         }
-        match &*state {
+        match (&state.known, state.failed) {
             // No server in charge: nobody can be asked.
-            State::Known(services, _) => services.find(wanted).cloned().ok_or(Verdict::Unconfigured),
-            State::Failed(verdict, _) => Err(*verdict),
-            State::Unknown => Err(Verdict::ServFail),
+            (Some(services), _) => services.find(wanted).cloned().ok_or(Verdict::Unconfigured),
+            (None, failed) => Err(failed.unwrap_or(Verdict::ServFail)),
         }
     }
 }
@@ -106,7 +115,8 @@ async fn fetch(
     request: impl Fn(Url) -> Request,
 ) -> Result<Services, Verdict> {
     let url = base.join(file).map_err(|_| Verdict::FormErr)?;
-    let response = exchange.get(&request(url)).await?;
+    let request = Request { max_body: Some(MAX_OBJECT), ..request(url) };
+    let response = exchange.get(&request).await?;
     parse(&response.body).ok_or(Verdict::Malformed)
 }
 

@@ -4,6 +4,7 @@
 mod bootstrap;
 pub(super) mod contact;
 pub(super) mod object;
+pub(super) mod registered;
 
 use std::time::Duration;
 
@@ -18,13 +19,17 @@ use serde_json::Value;
 use url::Url;
 
 use self::bootstrap::Bootstrap;
-use super::digest;
-use crate::http::{Exchange, Follow, Request};
+use super::{digest, json};
+use crate::http::{Exchange, Follow, Missing, Request};
 
 pub(super) use self::bootstrap::Wanted;
 
 /// How long an RDAP answer is kept: registrations change rarely.
 const KEEP: u32 = 3600;
+/// Octets of one object.
+const MAX_OBJECT: u64 = 1024 * 1024;
+/// Values of one object.
+pub(super) const MAX_VALUES: usize = 65_536;
 
 /// RDAP as the settings have it; one for all RDAP sources, so that the registries' lists
 /// are fetched once.
@@ -37,6 +42,7 @@ pub(super) struct Rdap {
     rate: f64,
     credits: Option<u64>,
     allow_private: bool,
+    max_tlp: Tlp,
     unavailable: Option<String>,
     endpoint: String,
 }
@@ -59,6 +65,7 @@ impl Rdap {
             rate: settings.rate,
             credits: settings.credits,
             allow_private: settings.allow_private,
+            max_tlp: settings.max_tlp,
             unavailable: unavailable.map(str::to_owned),
             endpoint: settings.bootstrap.clone(),
         }
@@ -73,7 +80,7 @@ impl Rdap {
             returns,
             // Registries, not the target; a registrar may be of the target's choice.
             contact: Contact::ThirdParty,
-            max_tlp: Tlp::Amber,
+            max_tlp: self.max_tlp,
             marking: Tlp::Clear,
             types: Vec::new(),
             endpoint: Some(self.endpoint.clone()),
@@ -94,19 +101,43 @@ impl Rdap {
         }
     }
 
-    /// Asks the server in charge for a path (relative, percent-encoded where needed).
+    /// Asks the server in charge for an object by its path (relative, percent-encoded where
+    /// needed). A 404 says that there is none (RFC 7480 section 5.3).
     pub(super) async fn get(
         &self,
         wanted: Wanted<'_>,
         path: &str,
         exchange: &mut Exchange<'_>,
     ) -> Result<Value, Verdict> {
+        let body = self.ask(wanted, path, Missing::Empty, Some(MAX_OBJECT), exchange).await?;
+        json::object(&body, MAX_VALUES)
+    }
+
+    /// The body of the answer to a search.
+    pub(super) async fn search(
+        &self,
+        wanted: Wanted<'_>,
+        path: &str,
+        missing: Missing,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Vec<u8>, Verdict> {
+        self.ask(wanted, path, missing, None, exchange).await
+    }
+
+    async fn ask(
+        &self,
+        wanted: Wanted<'_>,
+        path: &str,
+        missing: Missing,
+        max_body: Option<u64>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Vec<u8>, Verdict> {
         let base = self.base.as_ref().ok_or(Verdict::Unconfigured)?;
         let fetch = |url| self.request(url);
         let server = self.bootstrap.server(base, wanted, exchange, fetch).await?;
         let url = server.join(path).map_err(|_| Verdict::FormErr)?;
-        let response = exchange.get(&self.request(url)).await?;
-        serde_json::from_slice(&response.body).map_err(|_| Verdict::Malformed)
+        let request = Request { missing, max_body, ..self.request(url) };
+        Ok(exchange.get(&request).await?.body)
     }
 }
 

@@ -15,6 +15,8 @@ use crate::sources::dns_origin::country;
 
 /// Values of one list that are read.
 const MAX_LIST: usize = 64;
+/// Blocks that a range is made of: an IPv6 one of at most 254.
+const MAX_BLOCKS: usize = 256;
 
 /// A domain.
 pub(in crate::sources) fn domain(key: &Observable, object: &Value, found: &mut Found) {
@@ -34,12 +36,12 @@ pub(in crate::sources) fn domain(key: &Observable, object: &Value, found: &mut F
     }
 }
 
-/// An address block, asked for by an address in it or by a block.
-pub(in crate::sources) fn network(key: &Observable, object: &Value, found: &mut Found) {
-    // Blocks that do not hold the key answer another question.
-    let holds = |b: &Observable| kudzu_shared::job::Policy::covers(std::slice::from_ref(b), key);
-    let blocks: Vec<Observable> = blocks(object).into_iter().filter(holds).collect();
-    let Some(block) = blocks.first() else { return };
+/// An address block, asked for by an address in it or by a block; false where it does not
+/// hold the key, and so answers another question.
+pub(in crate::sources) fn network(key: &Observable, object: &Value, found: &mut Found) -> bool {
+    let holds = |b: &&Observable| kudzu_shared::job::Policy::covers(std::slice::from_ref(*b), key);
+    let blocks = blocks(object);
+    let Some(block) = blocks.iter().find(holds) else { return false };
     found.pair(key, Relation::WithinNetblock, block.clone());
     common(block, object, found);
     if let Some(code) = object.get("country").and_then(Value::as_str) {
@@ -54,6 +56,7 @@ pub(in crate::sources) fn network(key: &Observable, object: &Value, found: &mut 
             found.pair(block, Relation::AnnouncedBy, Observable::from_asn(asn));
         }
     }
+    true
 }
 
 /// An AS number.
@@ -69,7 +72,11 @@ pub(in crate::sources) fn autnum(key: &Observable, object: &Value, found: &mut F
 
 /// The name of a domain object, where it is one.
 pub(in crate::sources) fn domain_name(object: &Value) -> Option<Observable> {
-    let name = Name::from_text(object.get("ldhName")?.as_str()?)?;
+    let text = |field| object.get(field).and_then(Value::as_str);
+    let Some(ldh) = text("ldhName") else {
+        return Observable::parse_as(Kind::DomainName, text("unicodeName")?).ok();
+    };
+    let name = Name::from_text(ldh)?;
     (name.wire().len() > 1).then(|| Observable::from_name(&name))
 }
 
@@ -163,37 +170,35 @@ impl Withheld {
     }
 }
 
-/// The blocks that an object covers: as it lists them (cidr0), else from its range.
+/// The blocks that an object covers: as it lists them (cidr0), then from its range.
 fn blocks(object: &Value) -> Vec<Observable> {
     let listed = list(object, "cidr0_cidrs").filter_map(|c| {
         let prefix = c.get("v4prefix").or_else(|| c.get("v6prefix"))?.as_str()?;
         let len = u8::try_from(c.get("length")?.as_u64()?).ok()?;
         Observable::from_netblock(prefix.parse().ok()?, len)
     });
-    let listed: Vec<Observable> = listed.collect();
-    if !listed.is_empty() {
-        return listed;
-    }
+    let mut all: Vec<Observable> = listed.collect();
     let address = |field| object.get(field).and_then(Value::as_str)?.parse::<IpAddr>().ok();
     let nets: Vec<IpNet> = match (address("startAddress"), address("endAddress")) {
         (Some(IpAddr::V4(a)), Some(IpAddr::V4(b))) if a <= b => {
-            Ipv4Subnets::new(a, b, 0).map(IpNet::V4).take(MAX_LIST).collect()
+            Ipv4Subnets::new(a, b, 0).map(IpNet::V4).take(MAX_BLOCKS).collect()
         }
         (Some(IpAddr::V6(a)), Some(IpAddr::V6(b))) if a <= b => {
-            Ipv6Subnets::new(a, b, 0).map(IpNet::V6).take(MAX_LIST).collect()
+            Ipv6Subnets::new(a, b, 0).map(IpNet::V6).take(MAX_BLOCKS).collect()
         }
         _ => Vec::new(),
     };
-    nets.into_iter().filter_map(|n| Observable::from_netblock(n.addr(), n.prefix_len())).collect()
+    all.extend(nets.into_iter().filter_map(|n| Observable::from_netblock(n.addr(), n.prefix_len())));
+    all
 }
 
 fn list<'a>(object: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
     object.get(field).and_then(Value::as_array).into_iter().flatten().take(MAX_LIST)
 }
 
-/// Whether an object says that it is of this class; one that says nothing passes.
+/// Whether an object says that it is of this class (RFC 9083 section 4.9).
 pub(in crate::sources) fn is_class(object: &Value, class: &str) -> bool {
-    object.is_object() && object.get("objectClassName").and_then(Value::as_str).is_none_or(|c| c == class)
+    object.is_object() && object.get("objectClassName").and_then(Value::as_str).is_some_and(|c| c == class)
 }
 
 /// The registry's name of a top-level domain: the last label as text, in lower case.
