@@ -7,6 +7,7 @@ pub mod console;
 mod embedded;
 pub mod exit;
 mod explain;
+pub mod files;
 mod indicators;
 pub mod interrupt;
 mod job;
