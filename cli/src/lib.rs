@@ -11,6 +11,7 @@ pub mod files;
 mod indicators;
 pub mod interrupt;
 mod job;
+mod off;
 mod plan;
 mod progress;
 mod results;

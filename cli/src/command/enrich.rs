@@ -12,7 +12,6 @@ use kudzu_coordinator::plan::Plan;
 use kudzu_coordinator::{Handle, Job};
 use kudzu_shared::job::{JobKind, Policy};
 use kudzu_shared::observable::Observable;
-use kudzu_shared::source::SourceInfo;
 
 use super::pivot::{announce, dry_run};
 use crate::args::Global;
@@ -59,12 +58,11 @@ pub async fn run(global: &Global, args: &Enrich) -> Outcome {
         return dry_run(&announcement, args.format != RowFormat::Csv);
     }
     announce(&announcement, global.quiet);
-    let asked: Vec<SourceInfo> =
-        catalogue.into_iter().filter(|s| plan.asks.iter().any(|a| a.source == s.name)).collect();
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
+    let asked = job::asked(&plan, &spec.policy, &catalogue);
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
     interrupt::take_over();
     let mut bulk = Bulk {
-        handle: engine.handle.clone(),
+        handle: engine.coordinator(engine.catalogue().to_vec()).await?,
         args,
         plan,
         policy: spec.policy,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kudzu_coordinator::plan::{Plan, When};
 use kudzu_shared::escape;
-use kudzu_shared::job::{JobKind, JobSpec};
+use kudzu_shared::job::{JobKind, JobSpec, Policy};
 use kudzu_shared::source::{Contact, SourceInfo};
 use kudzu_shared::time::rfc3339;
 use serde::Serialize;
@@ -77,7 +77,7 @@ impl Announcement {
         let mut load: BTreeMap<&str, (u64, u64, &SourceInfo)> = BTreeMap::new();
         for ask in &plan.asks {
             let Some(info) = catalogue.iter().find(|s| s.name == ask.source) else { continue };
-            if let Some(why) = refusal(spec, info) {
+            if let Some(why) = refusal(&spec.policy, info) {
                 not_asked.push(NotAsked { source: info.name.clone(), why });
                 continue;
             }
@@ -213,8 +213,8 @@ fn estimate(kind: JobKind, plan: &Plan, load: &BTreeMap<&str, (u64, u64, &Source
     }
 }
 
-fn refusal(spec: &JobSpec, info: &SourceInfo) -> Option<String> {
-    let policy = &spec.policy;
+/// Why a source is not asked, whatever it is about.
+pub fn refusal(policy: &Policy, info: &SourceInfo) -> Option<String> {
     if let Some(why) = &info.unavailable {
         return Some(why.clone());
     }
