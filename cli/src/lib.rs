@@ -1,7 +1,9 @@
 //! The kudzu command: arguments, the assembly of all parts in one process, and what people
 //! and scripts read.
 
+mod allowance;
 pub mod args;
+mod chunks;
 mod command;
 pub mod console;
 mod embedded;
