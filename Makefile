@@ -31,7 +31,7 @@ demo: ## Run everything offline: a simulated internet, and a pivot from an attac
 	$(CARGO) run --release -- demo $(ARGS)
 
 .PHONY: test
-test: setup lint ## Install what is missing, then run every check and test
+test: setup lint doc ## Install what is missing, then run every test, lint and check of the documentation
 	$(CARGO) test --workspace
 	$(CARGO) test -p kudzu-coordinator --features planted --test planted
 
@@ -66,6 +66,11 @@ bench: build ## Run the demo at full size and print its figures
 rank: build ## Measure the ranking against the truth of worlds SEEDS, beside baselines
 	@scripts/setup.sh rank
 	$(PYTHON) scripts/rank_eval.py --kudzu $(TARGET)/release/kudzu --seeds $(SEEDS) --scale $(SCALE)
+
+.PHONY: same
+same: build ## Compare the tree of one seed over jitter, loss, workers and windows
+	@scripts/setup.sh rank
+	$(PYTHON) scripts/same_answer.py --kudzu $(TARGET)/release/kudzu
 
 .PHONY: fuzz
 fuzz: ## Run the property tests with CASES cases each where they set no number of their own

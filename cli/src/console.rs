@@ -9,8 +9,12 @@ use kudzu_shared::{escape, telemetry};
 use crate::args::Global;
 use crate::exit::{self, Outcome};
 
-/// Width where it is not known.
+/// Width of a terminal that does not tell it.
 const WIDTH: usize = 100;
+/// Widths of a terminal that lines are made for.
+const WIDTHS: std::ops::RangeInclusive<usize> = 40..=400;
+/// Where nobody looks at columns, nothing is cut.
+const NO_LIMIT: usize = usize::MAX / 2;
 
 /// Where messages go.
 #[derive(Debug, Clone)]
@@ -94,8 +98,11 @@ impl Style {
         let dumb = vars.get("TERM").is_some_and(|t| t == "dumb");
         let columns = vars.get("COLUMNS").and_then(|c| c.parse().ok());
         let width = size().filter(|_| terminal).map(|(_, columns)| usize::from(columns)).or(columns);
-        // Where nobody looks at columns, nothing is cut.
-        let width = width.unwrap_or(if terminal { WIDTH } else { 400 }).clamp(40, 400);
+        let width = match width {
+            Some(width) => width.clamp(*WIDTHS.start(), *WIDTHS.end()),
+            None if terminal => WIDTH,
+            None => NO_LIMIT,
+        };
         Self { colour: terminal && !set("NO_COLOR") && !dumb, width }
     }
 
@@ -143,7 +150,7 @@ mod tests {
         let size = || Some((50, 120));
         let none = HashMap::<String, String>::new();
         assert_eq!(Style::of(true, &none, size), Style { colour: true, width: 120 });
-        assert_eq!(Style::of(false, &none, size), Style { colour: false, width: 400 });
+        assert_eq!(Style::of(false, &none, size), Style { colour: false, width: NO_LIMIT });
         let refused = HashMap::from([("NO_COLOR".to_owned(), "1".to_owned())]);
         assert!(!Style::of(true, &refused, size).colour);
         let dumb = HashMap::from([("TERM".to_owned(), "dumb".to_owned())]);

@@ -107,6 +107,19 @@ impl<R: BufRead> Lines<R> {
         }
     }
 
+    /// How many lines [`Self::next_line`] would give; what they say is not looked at.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn count(mut self) -> io::Result<usize> {
+        let (mut line, mut count) = (Vec::new(), 0);
+        loop {
+            line.clear();
+            let Some(length) = self.raw(&mut line)? else { return Ok(count) };
+            count += usize::from(length > KEPT || !without_comment(&line).trim_ascii().is_empty());
+        }
+    }
+
     /// One line, cut to what is kept; its length, or `None` at the end.
     fn raw(&mut self, line: &mut Vec<u8>) -> io::Result<Option<usize>> {
         let mut length = 0;

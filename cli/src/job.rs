@@ -8,6 +8,7 @@ use kudzu_coordinator::plan::Plan;
 use kudzu_shared::config::Config;
 use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::observable::Observable;
+use kudzu_shared::source::SourceInfo;
 use kudzu_shared::time::{Clock, SystemClock};
 use tokio::sync::mpsc;
 
@@ -15,6 +16,7 @@ use crate::args::job::{PolicyArgs, TimeArgs};
 use crate::embedded::Engine;
 use crate::exit::Failure;
 use crate::progress::Progress;
+use crate::view::announce::refusal;
 use crate::{indicators, interrupt};
 
 /// What the flags and the settings allow.
@@ -39,6 +41,12 @@ pub fn policy(args: &PolicyArgs, config: &Config) -> Result<Policy, Failure> {
         own_assets,
         allow_private: args.allow_private,
     })
+}
+
+/// The sources that a plan names and that this policy lets be asked.
+pub fn asked(plan: &Plan, policy: &Policy, catalogue: &[SourceInfo]) -> Vec<SourceInfo> {
+    let wanted = |s: &&SourceInfo| plan.asks.iter().any(|a| a.source == s.name);
+    catalogue.iter().filter(wanted).filter(|s| refusal(policy, s).is_none()).cloned().collect()
 }
 
 /// A job of this kind with a new id.
@@ -97,7 +105,8 @@ pub async fn run(
             (Some(tx), Some(tokio::task::spawn_blocking(move || write_evidence(&path, rx))))
         }
     };
-    let job = engine.handle.submit(spec, plan, budgets, rows).await.map_err(refused)?;
+    let coordinator = engine.coordinator(engine.catalogue().to_vec()).await?;
+    let job = coordinator.submit(spec, plan, budgets, rows).await.map_err(refused)?;
     let cancel = job.canceller();
     let mut seen = job.progress();
     let mut finish = std::pin::pin!(job.finish());
@@ -185,6 +194,16 @@ mod tests {
         let policy = policy(&PolicyArgs::default(), &Config::default()).unwrap();
         let failed = spec(JobKind::Pivot, Vec::new(), policy, time, None).unwrap_err();
         assert!(failed.text().contains("--since"));
+    }
+
+    #[test]
+    fn what_policy_forbids_is_not_among_what_is_asked() {
+        let catalogue = crate::embedded::registry(&Config::default()).unwrap().catalogue();
+        let plan = Plan::builtin("infra").unwrap();
+        let mut policy = policy(&PolicyArgs::default(), &Config::default()).unwrap();
+        policy.pap = kudzu_shared::marking::Pap::Red;
+        let asked = asked(&plan, &policy, &catalogue);
+        assert!(asked.iter().all(|s| s.contact == kudzu_shared::source::Contact::Nobody), "{asked:?}");
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! The kudzu command: arguments, the assembly of all parts in one process, and what people
 //! and scripts read.
 
+mod allowance;
 pub mod args;
+mod chunks;
 mod command;
 pub mod console;
 mod embedded;
 pub mod exit;
 mod explain;
+pub mod files;
 mod indicators;
 pub mod interrupt;
 mod job;
+mod off;
 mod plan;
 mod progress;
 mod results;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use kudzu_cli::{Cli, console::Console, exit, interrupt};
+use kudzu_cli::{Cli, console::Console, exit, files, interrupt};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         Err(error) => return exit::of_clap(&error),
     };
     let mut console = Console::new(&cli.global);
+    files::raise_limit();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -2,21 +2,25 @@
 //! no reader takes for a result, and named at the end.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use kudzu_coordinator::model::{Coverage, JobResult, State};
 use kudzu_coordinator::tree::write::Written;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::exit::Failure;
 use crate::truth::Score;
+use crate::view::json;
 
 /// The files of a result; the last one to appear says that it is whole.
-const FILES: [&str; 4] = ["tree.ndjson", "evidence.ndjson", "candidates.json", "summary.json"];
+const FILES: [&str; 4] = ["tree.ndjson", "evidence.ndjson", "candidates.json", SUMMARY];
+const SUMMARY: &str = "summary.json";
 
-/// A folder that takes a result.
+/// A folder that takes a result. What is there stays until a new result is whole; dropped
+/// before, it leaves no half of one.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
@@ -39,11 +43,6 @@ impl Folder {
         let probe = path.join(".kudzu-probe");
         fs::write(&probe, b"kudzu").with_context(|| format!("--out {shown}: write into the folder"))?;
         fs::remove_file(&probe).with_context(|| format!("--out {shown}: write into the folder"))?;
-        // An old result must not stand beside half of a new one.
-        for name in FILES.iter().filter(|name| path.join(name).exists()) {
-            let old = path.join(name);
-            fs::remove_file(&old).with_context(|| format!("--out {shown}: remove {name}"))?;
-        }
         Ok(Self { path: path.to_owned() })
     }
 
@@ -65,8 +64,22 @@ impl Folder {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn finish(&self, result: &JobResult, summary: &Summary<'_>) -> Result<(), Failure> {
-        self.file("candidates.json", |out| Ok(serde_json::to_writer_pretty(&mut *out, &result.candidates)?))?;
-        self.file("summary.json", |out| Ok(serde_json::to_writer_pretty(&mut *out, summary)?))?;
+        let write = |name, value: Value| {
+            self.file(name, |out| Ok(serde_json::to_writer_pretty(&mut *out, &value)?)).map(drop)
+        };
+        let escaped = |value: io::Result<Value>| value.context("write the result as JSON");
+        write("candidates.json", escaped(json::escaped(&result.candidates))?)?;
+        write(SUMMARY, escaped(json::escaped(summary))?)?;
+        self.name_all()
+    }
+
+    /// Gives all files their names. Between two of them the folder has no summary, and so no
+    /// result.
+    fn name_all(&self) -> Result<(), Failure> {
+        let old = self.path.join(SUMMARY);
+        if old.exists() {
+            fs::remove_file(&old).with_context(|| format!("remove the old {}", old.display()))?;
+        }
         for name in FILES {
             let (from, to) = (self.part(name), self.path.join(name));
             fs::rename(&from, &to).with_context(|| format!("name {}", to.display()))?;
@@ -81,7 +94,7 @@ impl Folder {
     fn file<T>(
         &self,
         name: &str,
-        write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<T>,
+        write: impl FnOnce(&mut BufWriter<File>) -> io::Result<T>,
     ) -> Result<T, Failure> {
         let path = self.part(name);
         let failed = || format!("write {}", path.display());
@@ -89,6 +102,15 @@ impl Folder {
         let value = write(&mut out).with_context(failed)?;
         out.flush().with_context(failed)?;
         Ok(value)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // A whole result has taken them away.
+        for name in FILES {
+            let _ = fs::remove_file(self.part(name));
+        }
     }
 }
 
@@ -116,6 +138,12 @@ pub struct Summary<'a> {
     pub first_tree_ms: Option<u64>,
     /// What the same questions would take one after another.
     pub serial_ms: u64,
+    /// Questions that the cache answered.
+    pub cached: u64,
+    /// Lookups asked before the tree demanded them, which it then did not.
+    pub asked_ahead_unused: u64,
+    /// Results that came for a lookup that had ended.
+    pub duplicates: u64,
     /// The most memory the process had.
     pub peak_rss_bytes: Option<u64>,
     /// Memory that a node of the result takes, everything in the process counted.
@@ -148,6 +176,9 @@ impl<'a> Summary<'a> {
             elapsed_ms: result.progress.elapsed_ms,
             first_tree_ms: result.progress.first_tree_ms,
             serial_ms: result.figures.serial_ms,
+            cached: result.figures.cached,
+            asked_ahead_unused: result.figures.asked_ahead_unused,
+            duplicates: result.figures.duplicates,
             peak_rss_bytes: after.peak,
             bytes_per_node: grown
                 .filter(|_| tree.nodes > 0)
@@ -200,8 +231,34 @@ mod tests {
         let refused = Folder::open(folder.path(), false).unwrap_err();
         assert!(refused.text().contains("--force"), "{}", refused.text());
         assert!(folder.path().join("tree.ndjson").exists());
-        Folder::open(folder.path(), true).unwrap();
-        assert!(!folder.path().join("tree.ndjson").exists());
+        let taken = Folder::open(folder.path(), true).unwrap();
+        fs::write(taken.evidence(), "half").unwrap();
+        drop(taken);
+        let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
+        assert_eq!(left, ["tree.ndjson"], "a run that failed costs nothing and leaves nothing");
+    }
+
+    #[test]
+    fn a_new_result_takes_the_place_of_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in FILES {
+            fs::write(folder.path().join(name), "old").unwrap();
+        }
+        let taken = Folder::open(folder.path(), true).unwrap();
+        for name in ["tree.ndjson", "evidence.ndjson", "candidates.json"] {
+            fs::write(taken.part(name), "new").unwrap();
+        }
+        // It cannot be named, for it is not there: then nothing may look whole.
+        assert!(taken.name_all().is_err());
+        assert!(!folder.path().join(SUMMARY).exists());
+        fs::write(taken.evidence(), "new").unwrap();
+        for name in FILES {
+            fs::write(taken.part(name), "new").unwrap();
+        }
+        taken.name_all().unwrap();
+        for name in FILES {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "new");
+        }
     }
 
     #[test]

@@ -59,12 +59,14 @@ const IN_FLIGHT: u32 = 2048;
 /// HTTP lookups open at a time in a worker, so that the latency is not what limits.
 const HTTP_LOOKUPS: u32 = 2048;
 
-/// The same as the text of a `kudzu.toml`.
-pub fn config_text(addrs: &Addrs) -> String {
+/// The same as the text of a `kudzu.toml`; `present` is the time of the world, as `--at`
+/// takes it.
+pub fn config_text(addrs: &Addrs, present: &str) -> String {
     let dns: Vec<String> = addrs.dns.iter().map(|a| format!("\"{a}\"")).collect();
     let (rdap, pdns, certs) = (addrs.rdap, addrs.pdns, addrs.certs);
     format!(
         "# Points every source at a simulated internet (kudzu simnet).\n\
+         # It has a present of its own: pivot with --at {present}\n\
          [dns]\nresolvers = [{}]\nown = true\n\n\
          [rdap]\nbootstrap = \"http://{rdap}/bootstrap/\"\nallow_private = true\nrate = inf\nin_flight = {IN_FLIGHT}\n\n\
          [pdns]\nurl = \"http://{pdns}/pdns/query/\"\nallow_private = true\nrate = inf\nin_flight = {IN_FLIGHT}\n\n\
@@ -82,7 +84,7 @@ mod tests {
     fn the_written_settings_are_those_in_force() {
         let at = |port| std::net::SocketAddr::from(([127, 0, 0, 1], port));
         let addrs = Addrs { dns: vec![at(1), at(2)], rdap: at(3), pdns: at(4), certs: at(5) };
-        let written = Config::parse(Path::new("kudzu.toml"), &config_text(&addrs)).unwrap();
+        let written = Config::parse(Path::new("kudzu.toml"), &config_text(&addrs, "2026-06-01")).unwrap();
         let mut pointed = Config::default();
         point(&mut pointed, &addrs);
         assert_eq!(written, pointed);

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -103,7 +103,9 @@ fn wrong_use_has_code_2_and_says_what_to_write() {
     let broken = broken.to_str().unwrap();
     let syntax = folder.path().join("syntax.toml");
     fs::write(&syntax, "[dns\n").unwrap();
-    let table: [(&[&str], &[&str]); 12] = [
+    let lists = folder.path().join("lists.toml");
+    fs::write(&lists, "[policy]\nexclude = [\"a..b\"]\n[pairs]\nmine = \"/no/such.csv\"\n").unwrap();
+    let table: [(&[&str], &[&str]); 14] = [
         (&["pivot", "evil.com", "--plan", "quick"], &["no plan \"quick\"", "fast, infra, deep"]),
         (&["pivot", "evil.com", "--plan", "no/plan.toml"], &["no/plan.toml"]),
         (&["pivot", "evil.com", "--config", broken], &["nowhere", "timeout_ms", "odd"]),
@@ -116,6 +118,11 @@ fn wrong_use_has_code_2_and_says_what_to_write() {
         (&["pivot", "evil.com", "--defang", "--format", "json"], &["--defang"]),
         (&["pivot"], &["INDICATOR"]),
         (&["enrich", "/no/such/list"], &["/no/such/list"]),
+        (&["enrich", "-", "--depth", "3"], &["--depth", "kudzu pivot"]),
+        (
+            &["config", "check", "--config", lists.to_str().unwrap()],
+            &["policy.exclude: `a..b`", "/no/such.csv"],
+        ),
     ];
     for (args, wanted) in table {
         let output = kudzu(args, b"");
@@ -162,6 +169,57 @@ fn a_full_disk_is_a_failure_and_a_closed_pipe_is_none() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+}
+
+#[test]
+fn a_broken_pair_set_is_listed_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.csv");
+    fs::write(&file, "a.com,no-relation,b.com\n").unwrap();
+    let output = kudzu(&["sources", "--pairs", &format!("mine={}", file.display())], b"");
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let line = text.lines().find(|l| l.starts_with("pairs.mine ")).unwrap();
+    assert!(line.contains("off: ") && line.contains("line 1"), "{line}");
+}
+
+#[test]
+fn a_list_of_which_nothing_is_known_does_not_end_well() {
+    // Nobody listens there.
+    let nobody = ["--resolver", "127.0.0.1:1", "--set", "dns.timeout_ms=20", "--set", "dns.attempts=1"];
+    let mut args = vec!["enrich", "-", "--source", "dns.name", "--set", "coordinator.rounds=0"];
+    args.extend(nobody);
+    let output = kudzu(&args, b"a.com\nb.com");
+    let said = stderr(&output);
+    assert_eq!(code(&output), 1, "{said}");
+    assert!(said.contains("nothing is known: all 2 lookups failed"), "{said}");
+    assert!(said.contains("source") && said.contains("dns.name"), "no coverage in: {said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn slow_input_has_its_rows_and_an_interrupt_does_not_wait_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mine.csv");
+    fs::write(&file, "a.com,name-server,ns.b.com\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kudzu"));
+    // Under PAP:RED nobody is asked, and so no resolver is needed.
+    command.args(["enrich", "-", "--pap", "red", "--pairs", &format!("mine={}", file.display())]);
+    command.env_clear().current_dir(folder.path());
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a.com\n").unwrap();
+    let mut rows = BufReader::new(child.stdout.take().unwrap());
+    let mut row = String::new();
+    rows.read_line(&mut row).unwrap();
+    assert!(row.contains("ns.b.com"), "{row}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("at least 1 indicator"), "{}", stderr(&output));
+    drop(input);
 }
 
 #[test]

@@ -77,6 +77,9 @@ fn the_files_agree(folder: &Path, summary: &Value) {
         "elapsed_ms",
         "first_tree_ms",
         "serial_ms",
+        "cached",
+        "asked_ahead_unused",
+        "duplicates",
         "peak_rss_bytes",
         "bytes_per_node",
         "coverage",
@@ -118,6 +121,24 @@ fn a_deadline_gives_a_partial_result() {
     let document: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(document["summary"]["state"], "partial");
     assert!(said.contains("PARTIAL (deadline)"), "{said}");
+}
+
+#[test]
+fn a_reader_that_goes_away_does_not_make_a_result_whole() {
+    let mut command = kudzu();
+    command.arg("demo").args([
+        "--latency",
+        "200",
+        "--deadline",
+        "300ms",
+        "--scale",
+        "0.02",
+        "--format",
+        "json",
+    ]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
 }
 
 /// `kudzu simnet` in a process of its own; it ends with the test.
@@ -168,5 +189,23 @@ fn a_simulated_internet_serves_other_processes() {
     assert!(numbers.is_sorted());
     assert!(rows[0]["error"].as_str().unwrap().contains("two dots"));
     assert!(rows[1..].iter().any(|r| r["found"].as_array().is_some_and(|f| !f.is_empty())));
-    assert!(said.contains("51 indicators"), "{said}");
+    assert!(said.contains("51 indicators") && said.contains("dns.name"), "{said}");
+    let (csv, _) = finish(&mut enrich_again(&config, &list, &["--format", "csv"]), 0);
+    assert!(csv.lines().next().unwrap().contains(",not_asked,left_out,"), "{csv}");
+    assert!(fs::read_to_string(&config).unwrap().contains("pivot with --at 2026-06-01\n"));
+
+    // The budget is that of the list, however it is cut.
+    let budget = ["--chunk", "7", "--source", "dns.name", "--questions", "60"];
+    let (rows, said) = finish(&mut enrich_again(&config, &list, &budget), 0);
+    let ends = rows.lines().map(|l| serde_json::from_str::<Value>(l).unwrap()["lookups"]["dns.name"].clone());
+    let ends: Vec<String> = ends.filter_map(|e| e.as_str().map(str::to_owned)).collect();
+    let refused = ends.iter().filter(|e| e.contains("budget")).count();
+    let types = 4; // of the plan `fast`
+    assert!(refused > 0 && ends.len() - refused <= 60 / types, "{refused} of {}: {said}", ends.len());
+}
+
+fn enrich_again(config: &Path, list: &Path, args: &[&str]) -> Command {
+    let mut enrich = kudzu();
+    enrich.arg("--config").arg(config).arg("enrich").arg(list).args(args);
+    enrich
 }

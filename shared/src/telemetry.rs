@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::{self, MakeWriter};
 
+use crate::config::{Process, Vars as _};
 use crate::escape;
 
 /// Characters of one field that are logged at most.
@@ -47,8 +48,14 @@ pub fn init(filter: &str, format: Format) -> Result<(), Error> {
         Format::Text => false,
         Format::Json => true,
     };
-    let subscriber = subscriber(filter, json, terminal, io::stderr)?;
+    let ansi = colours(terminal, Process.get("NO_COLOR").as_deref());
+    let subscriber = subscriber(filter, json, ansi, io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Twice)
+}
+
+/// Colours need a terminal, and nobody who refuses them (no-color.org).
+fn colours(terminal: bool, no_color: Option<&str>) -> bool {
+    terminal && no_color.is_none_or(str::is_empty)
 }
 
 /// What [`init`] installs, on any writer.
@@ -164,6 +171,12 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
         assert_eq!(line["upstream"], HOSTILE);
         assert_eq!(line["text"], HOSTILE);
+    }
+
+    #[test]
+    fn colours_can_be_refused() {
+        assert!(colours(true, None) && colours(true, Some("")));
+        assert!(!colours(true, Some("1")) && !colours(false, None));
     }
 
     #[test]

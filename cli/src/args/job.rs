@@ -142,7 +142,8 @@ pub struct PlanArgs {
     /// fast, infra or deep, or a TOML file [default: infra; enrich: fast]
     #[arg(long, value_name = "NAME|FILE")]
     pub plan: Option<String>,
-    /// Hops from an indicator
+    /// Hops from an indicator that are asked; how many are shown is --show-depth (not with
+    /// enrich, which asks once)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(..=64))]
     pub depth: Option<u8>,
     /// Nodes in the tree
@@ -205,7 +206,7 @@ pub struct OutputArgs {
     /// Show every node
     #[arg(long)]
     pub full: bool,
-    /// Show so many levels
+    /// Show so many levels, fold the rest; how many are asked is --depth
     #[arg(long, value_name = "N")]
     pub show_depth: Option<u8>,
     /// Show progress, as lines where standard error is no terminal

@@ -32,8 +32,9 @@ pub struct Global {
     /// Settings file [default: ./kudzu.toml, then ~/.config/kudzu/kudzu.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// One setting, as in kudzu.toml: dns.rate=50 (repeatable; secrets belong in the
-    /// environment: KUDZU_PDNS__PASSWORD)
+    /// One setting, any that kudzu.toml has: --set dns.rate=50 --set
+    /// pdns.url=https://pdns.example/query/ (repeatable; secrets belong in the environment:
+    /// KUDZU_PDNS__PASSWORD)
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
     /// Show errors only
@@ -86,7 +87,7 @@ pub struct Explain {
     pub result: PathBuf,
     /// What to explain
     pub observable: String,
-    /// Ways shown from each parent
+    /// Ways shown to each parent, the shortest first
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     pub ways: u16,
     /// Parents shown

@@ -4,13 +4,16 @@ use std::io::Write as _;
 
 use serde_json::json;
 
-use crate::args::job::EngineArgs;
+use crate::args::job::{EngineArgs, PolicyArgs};
 use crate::args::{Config, ConfigAction, Global, ListFormat};
-use crate::exit::{End, Outcome};
-use crate::{console, settings};
+use crate::exit::{End, Failure, Outcome};
+use crate::{console, embedded, job, settings};
 
 pub fn run(global: &Global, args: &Config) -> Outcome {
     let config = settings::load(global, &EngineArgs::default())?;
+    if let ConfigAction::Check { .. } = args.action {
+        usable(&config)?;
+    }
     let from = settings::file(global).map(|p| p.display().to_string());
     let text = match args.action {
         ConfigAction::Check { format: ListFormat::Text } => {
@@ -29,4 +32,13 @@ pub fn run(global: &Global, args: &Config) -> Outcome {
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(End::Complete)
+}
+
+/// What types do not tell of the settings: lists of observables, and files of pairs.
+fn usable(config: &kudzu_shared::config::Config) -> Result<(), Failure> {
+    let policy = job::policy(&PolicyArgs::default(), config).err();
+    let (_, broken) = embedded::registry_with_broken(config);
+    let all: Vec<String> =
+        policy.iter().chain(broken.iter().map(|(_, why)| why)).map(Failure::text).collect();
+    if all.is_empty() { Ok(()) } else { Err(Failure::usage(all.join("\n"))) }
 }

@@ -1,15 +1,15 @@
 //! `kudzu demo`
 
 use anyhow::Context as _;
+use kudzu_shared::config::{Config, PolicyDefaults};
 use kudzu_shared::job::JobKind;
 use kudzu_shared::observable::Observable;
-use kudzu_shared::source::SourceInfo;
 use kudzu_simnet::{ListenConfig, Server};
 
 use super::output::{self, Finished};
 use super::pivot::announce;
 use crate::args::Global;
-use crate::args::job::{Demo, PolicyArgs, TimeArgs};
+use crate::args::job::{Demo, EngineArgs, PolicyArgs, TimeArgs};
 use crate::console::tell;
 use crate::embedded::{self, Engine};
 use crate::exit::{Failure, Outcome};
@@ -30,6 +30,7 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
     let server = Server::start(world, faults, ListenConfig::default())
         .await
         .context("start the simulated internet")?;
+    alone(&mut config, &args.engine);
     simulated::point(&mut config, server.addrs());
     let registry = embedded::registry(&config)?;
     let catalogue = registry.catalogue();
@@ -45,9 +46,8 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
         tell("simulated internet on this machine; nothing leaves it");
     }
     announce(&Announcement::new("demo", &spec, &plan, &catalogue, None), global.quiet);
-    let asked: Vec<SourceInfo> =
-        catalogue.into_iter().filter(|s| plan.asks.iter().any(|a| a.source == s.name)).collect();
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
+    let asked = job::asked(&plan, &spec.policy, &catalogue);
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
     interrupt::take_over();
     let before = Memory::now();
     let mut progress = Progress::new(global.quiet, args.output.progress);
@@ -63,6 +63,15 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
     })
 }
 
+/// Takes out of the settings what would ask somebody else, or make another tree than the same
+/// command does elsewhere.
+fn alone(config: &mut Config, engine: &EngineArgs) {
+    let by_flag = |name: &String| engine.pairs.iter().any(|p| p.split('=').next() == Some(name));
+    config.sources.clear();
+    config.pairs.retain(|name, _| by_flag(name));
+    config.policy = PolicyDefaults::default();
+}
+
 fn seeds(texts: &[String]) -> Result<Vec<Observable>, Failure> {
     let read = texts.iter().map(|t| Observable::parse(t));
     let seeds = read.collect::<Result<Vec<_>, _>>().context("read the world's seeds")?;
@@ -70,4 +79,21 @@ fn seeds(texts: &[String]) -> Result<Vec<Observable>, Failure> {
         return Err(Failure::usage("this world names no seed to start from: add \"seeds\" to its truth"));
     }
     Ok(seeds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_whoever_runs_it_ask_nobody_else() {
+        let text = "[sources.spy]\nurl = \"https://spy.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"/x\"\n\
+            [pairs]\nmine = \"mine.csv\"\ngiven = \"given.csv\"\n[policy]\npap = \"RED\"\nexclude = [\"com\"]\n";
+        let mut config = Config::parse("kudzu.toml".as_ref(), text).unwrap();
+        let engine = EngineArgs { pairs: vec!["given=given.csv".into()], ..EngineArgs::default() };
+        alone(&mut config, &engine);
+        assert!(config.sources.is_empty());
+        assert_eq!(config.pairs.keys().collect::<Vec<_>>(), ["given"]);
+        assert_eq!(config.policy, PolicyDefaults::default());
+    }
 }

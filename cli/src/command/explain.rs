@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::args::{Explain, ListFormat};
 use crate::console::{self, Paint, Style};
 use crate::exit::{End, Failure, Outcome};
-use crate::explain::file::{Edge, TreeFile};
+use crate::explain::file::{Edge, Node, TreeFile};
 use crate::explain::ways::{Parent, parents};
+use crate::view::json::{defanged, escaped};
 use crate::view::text::{count, defang_words, shown};
 use crate::view::tree::why;
 
@@ -22,9 +23,9 @@ pub fn run(args: &Explain) -> Outcome {
     let target = Observable::parse(&args.observable).map_err(|e| Failure::Usage(e.into()))?;
     let (path, folder) = find(&args.result)?;
     let tree = TreeFile::read(&path, &target)?;
-    let Some(n) = tree.target else { return Err(absent(&tree, &target)?) };
+    let Some(n) = tree.target else { return Err(absent(&tree, &target, args.defang)?) };
     let found = Found {
-        parents: parents(&tree, n, args.ways.into()),
+        parents: parents(&tree, n, args.parents.into(), args.ways.into()),
         candidate: folder.and_then(|f| candidate(&f, &target)),
         tree,
         n,
@@ -56,10 +57,10 @@ fn find(result: &Path) -> Result<(PathBuf, Option<PathBuf>), Failure> {
     )))
 }
 
-fn absent(tree: &TreeFile, target: &Observable) -> anyhow::Result<Failure> {
-    let mut text = format!("{} is not in this result", escape::terminal(&target.to_string()));
+fn absent(tree: &TreeFile, target: &Observable, defang: bool) -> anyhow::Result<Failure> {
+    let mut text = format!("{} is not in this result", shown(target.as_ref(), defang));
     for (parent, relation, reason, total) in tree.left_out.iter().take(5) {
-        let under = parent.map(|n| tree.node(n)).transpose()?.map_or("it".into(), |n| n.value);
+        let under = parent.map(|n| tree.node(n)).transpose()?.map_or("it".into(), |n| name(&n, defang));
         text.push_str(&format!(
             "\nit is one of {} by {} that were left out under {under}: {}",
             count(*total),
@@ -77,9 +78,41 @@ fn candidate(folder: &Path, target: &Observable) -> Option<Value> {
         return None;
     }
     let all: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).ok()?).ok()?;
-    let text = target.to_string();
+    let text = escape::terminal(&target.to_string()).into_owned();
     let is_it = |c: &Value| c["value"] == text.as_str() && c["kind"] == target.kind().as_str();
-    all.into_iter().find(is_it)
+    // What was written by somebody else may hold anything.
+    escaped(&all.into_iter().find(is_it)?).ok()
+}
+
+/// A node's text, which is escaped already.
+fn name(node: &Node, defang: bool) -> String {
+    if !defang {
+        return node.value.clone();
+    }
+    let item = Kind::from_name(&node.kind).and_then(|k| Observable::parse_as(k, &node.value).ok());
+    item.map_or_else(|| defang_words(&node.value), |i| shown(i.as_ref(), true))
+}
+
+/// What is not shown of the ways to a parent.
+fn left_out(parent: &Parent) -> Option<String> {
+    if parent.ways.is_empty() {
+        return None;
+    }
+    let shown = parent.ways.len() as u64;
+    let short = parent.total.saturating_sub(shown);
+    let long = parent.longer.saturating_sub(shown.saturating_sub(parent.total));
+    let mut parts = Vec::new();
+    if short > 0 {
+        parts.push(format!("{} more ways as short", count(short)));
+    }
+    if long > 0 {
+        parts.push(format!("{} longer ones", count(long)));
+    }
+    let hint = if parts.is_empty() { "" } else { " (--ways N shows them)" };
+    if parent.more {
+        parts.push("perhaps others that are longer still".into());
+    }
+    (!parts.is_empty()).then(|| format!("… and {}{hint}", parts.join(", ")))
 }
 
 struct Found {
@@ -157,9 +190,8 @@ impl Found {
                 self.step(out, same, args.defang, style)?;
             }
         }
-        let more = parent.total.saturating_sub(parent.ways.len() as u64);
-        if more > 0 && !parent.ways.is_empty() {
-            writeln!(out, "   … and {} more ways as short (--ways N shows them)", count(more))?;
+        if let Some(left) = left_out(parent) {
+            writeln!(out, "   {left}")?;
         }
         Ok(())
     }
@@ -183,16 +215,15 @@ impl Found {
     }
 
     fn name(&self, n: u32, defang: bool) -> Result<String, Failure> {
-        let node = self.tree.node(n)?;
-        let item = Kind::from_name(&node.kind).and_then(|k| Observable::parse_as(k, &node.value).ok());
-        Ok(item.filter(|_| defang).map_or(node.value, |i| shown(i.as_ref(), true)))
+        Ok(name(&self.tree.node(n)?, defang))
     }
 
     fn json(&self, args: &Explain) -> Result<Value, Failure> {
         let pair = |e: &Edge| -> Result<Value, Failure> {
-            let word = |t: Option<u32>| t.map(|w| self.tree.text(w));
+            let said = |w: u32| escape::terminal(self.tree.text(w));
+            let word = |t: Option<u32>| t.map(said);
             let (from, to) = (self.name(e.from, args.defang)?, self.name(e.to, args.defang)?);
-            let (relation, source) = (self.tree.text(e.relation), self.tree.text(e.source));
+            let (relation, source) = (said(e.relation), said(e.source));
             let (first_seen, last_seen) = (word(e.first_seen), word(e.last_seen));
             Ok(json!({ "from": from, "relation": relation, "to": to, "source": source,
                 "first_seen": first_seen, "last_seen": last_seen }))
@@ -203,10 +234,13 @@ impl Found {
                 "value": self.name(p.n, args.defang)?,
                 "distance": p.distance,
                 "ways_total": p.total,
+                "longer_ways": p.longer,
+                "may_have_more": p.more,
                 "ways": p.ways.iter().map(way).collect::<Result<Vec<_>, _>>()?,
                 "last": p.last.iter().map(pair).collect::<Result<Vec<_>, _>>()?,
             }))
         };
+        let candidate = self.candidate.clone().map(|c| if args.defang { defanged(c) } else { c });
         let shown_parents = self.parents.iter().take(args.parents.into()).map(parent);
         Ok(json!({
             "value": shown(self.target.as_ref(), args.defang),
@@ -215,7 +249,44 @@ impl Found {
             "depth": self.tree.depths[self.n as usize],
             "parents_total": self.parents.len(),
             "parents": shown_parents.collect::<Result<Vec<_>, _>>()?,
-            "candidate": self.candidate,
+            "candidate": candidate,
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explain::file::tests::{TREE, read};
+
+    #[test]
+    fn what_is_not_shown_is_counted() {
+        let parent = |total, longer, more, ways| Parent {
+            n: 0,
+            distance: Some(1),
+            total,
+            longer,
+            more,
+            ways: vec![Vec::new(); ways],
+            last: Vec::new(),
+        };
+        let left = |p| left_out(&p).unwrap_or_default();
+        assert_eq!(left(parent(1, 0, false, 1)), "");
+        assert_eq!(
+            left(parent(5, 2, false, 3)),
+            "… and 2 more ways as short, 2 longer ones (--ways N shows them)"
+        );
+        assert_eq!(
+            left(parent(1, 4, true, 3)),
+            "… and 2 longer ones, perhaps others that are longer still (--ways N shows them)"
+        );
+        assert_eq!(left(parent(1, 0, true, 1)), "… and perhaps others that are longer still");
+    }
+
+    #[test]
+    fn what_is_not_there_is_defanged_too() {
+        let tree = read(TREE, "gone.com").unwrap();
+        let said = absent(&tree, &Observable::parse("gone.com").unwrap(), true).unwrap().text();
+        assert!(said.contains("gone[.]com") && said.contains("198[.]51[.]100[.]1"), "{said}");
     }
 }

@@ -24,7 +24,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Pivot(args) => pivot::run(&global, &args).await,
         Command::Enrich(args) => enrich::run(&global, &args).await,
         Command::Sources(args) => sources::run(&global, &args),
-        Command::Simnet(args) => simnet::run(&args).await,
+        Command::Simnet(args) => simnet::run(&global, &args).await,
         Command::Explain(args) => explain::run(&args),
         Command::Config(args) => config::run(&global, &args),
         Command::Completions(args) => completions::run(&args),

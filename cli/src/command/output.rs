@@ -14,6 +14,7 @@ use crate::console::{self, Paint, Style, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::results::{Folder, Memory, Summary};
 use crate::truth::Score;
+use crate::view::json::escaped;
 use crate::view::text::{count, octets, seconds, shown};
 use crate::view::{candidates, coverage, tree};
 
@@ -62,6 +63,23 @@ pub fn present(
         }
         None => None,
     };
+    match show(finished, args, under, kept, quiet) {
+        // Who reads has enough; how the job ended is true all the same.
+        Err(failure) if failure.is_closed_pipe() => {}
+        shown => shown?,
+    }
+    Ok(if result.state == State::Complete { End::Complete } else { End::Partial })
+}
+
+/// Writes a result to standard output, and its figures to standard error.
+fn show(
+    finished: &Finished,
+    args: &OutputArgs,
+    under: Option<&Observable>,
+    kept: Option<Written>,
+    quiet: bool,
+) -> Result<(), Failure> {
+    let result = &finished.result;
     let mut out = console::stdout();
     let written = match args.format {
         ResultFormat::Ndjson => result.tree.write_ndjson(&mut out, result.partial)?,
@@ -88,7 +106,7 @@ pub fn present(
             tell(&format!("result in {}", path.display()));
         }
     }
-    Ok(if result.state == State::Complete { End::Complete } else { End::Partial })
+    Ok(())
 }
 
 fn summary<'a>(finished: &'a Finished, written: &Written) -> Summary<'a> {
@@ -187,9 +205,9 @@ fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
     let mut elements = Elements { out: &mut *out, fresh: true, first: true };
     let written = result.tree.write_ndjson(&mut elements, result.partial)?;
     out.write_all(b"],\n\"candidates\":")?;
-    serde_json::to_writer(&mut *out, &result.candidates)?;
+    serde_json::to_writer(&mut *out, &escaped(&result.candidates)?)?;
     out.write_all(b",\n\"summary\":")?;
-    serde_json::to_writer(&mut *out, &summary(finished, &written))?;
+    serde_json::to_writer(&mut *out, &escaped(&summary(finished, &written))?)?;
     out.write_all(b"}\n")?;
     Ok(written)
 }

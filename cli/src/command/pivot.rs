@@ -3,7 +3,6 @@
 use std::io::{self, Write as _};
 
 use kudzu_shared::job::JobKind;
-use kudzu_shared::source::SourceInfo;
 
 use super::output::{self, Finished};
 use crate::args::Global;
@@ -34,9 +33,8 @@ pub async fn run(global: &Global, args: &Pivot) -> Outcome {
     }
     let (folder, under) = output::prepare(&args.output)?;
     announce(&announcement, global.quiet);
-    let asked: Vec<SourceInfo> =
-        catalogue.into_iter().filter(|s| plan.asks.iter().any(|a| a.source == s.name)).collect();
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
+    let asked = job::asked(&plan, &spec.policy, &catalogue);
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
     interrupt::take_over();
     let before = Memory::now();
     let mut progress = Progress::new(global.quiet, args.output.progress);

@@ -6,14 +6,15 @@ use anyhow::Context as _;
 use kudzu_simnet::{ListenConfig, Server};
 use serde_json::json;
 
+use crate::args::Global;
 use crate::args::simnet::{Simnet, SimnetAction, WorldArgs};
 use crate::exit::{End, Outcome};
 use crate::{console, interrupt, simulated};
 
-pub async fn run(args: &Simnet) -> Outcome {
+pub async fn run(global: &Global, args: &Simnet) -> Outcome {
     match &args.action {
         Some(SimnetAction::Truth { world }) => truth(world).await,
-        None => serve(args).await,
+        None => serve(global, args).await,
     }
 }
 
@@ -24,7 +25,7 @@ async fn truth(args: &WorldArgs) -> Outcome {
     Ok(End::Complete)
 }
 
-async fn serve(args: &Simnet) -> Outcome {
+async fn serve(global: &Global, args: &Simnet) -> Outcome {
     interrupt::take_over();
     let world = simulated::world(&args.world).await?;
     let (seeds, as_of) = (world.seeds(), kudzu_shared::time::rfc3339(world.as_of()));
@@ -41,8 +42,13 @@ async fn serve(args: &Simnet) -> Outcome {
     let server = Server::start(world, faults, config).await.context("start the simulated internet")?;
     let addrs = server.addrs().clone();
     if let Some(path) = &args.config_out {
-        std::fs::write(path, simulated::config_text(&addrs))
-            .with_context(|| format!("--config-out: write {}", path.display()))?;
+        let present = as_of.trim_end_matches("T00:00:00Z");
+        let shown = path.display();
+        std::fs::write(path, simulated::config_text(&addrs, present))
+            .with_context(|| format!("--config-out: write {shown}"))?;
+        if !global.quiet {
+            console::tell(&format!("ask it with: kudzu pivot --config {shown} --at {present} INDICATOR"));
+        }
     }
     let ready = json!({
         "dns": addrs.dns,

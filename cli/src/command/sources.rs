@@ -10,17 +10,19 @@ use crate::args::{Global, ListFormat, Sources};
 use crate::console::{self, Paint, Style};
 use crate::exit::{End, Outcome};
 use crate::view::announce::{rate, reaches};
+use crate::view::json::escaped;
 use crate::view::text::{Table, count};
 use crate::{embedded, settings};
 
 pub fn run(global: &Global, args: &Sources) -> Outcome {
     let engine = EngineArgs { pairs: args.pairs.clone(), ..EngineArgs::default() };
     let config = settings::load(global, &engine)?;
-    let catalogue = embedded::registry(&config)?.catalogue();
+    let (registry, _) = embedded::registry_with_broken(&config);
+    let catalogue = registry.catalogue();
     let mut out = console::stdout();
     match args.format {
         ListFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &catalogue).map_err(std::io::Error::from)?;
+            serde_json::to_writer_pretty(&mut out, &escaped(&catalogue)?).map_err(std::io::Error::from)?;
             writeln!(out)?;
         }
         ListFormat::Text => {

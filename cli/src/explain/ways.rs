@@ -1,10 +1,14 @@
-//! The shortest ways from a seed to a node, parent by parent.
+//! The ways from a seed to a node, parent by parent, the shortest first.
 
 use std::collections::VecDeque;
 
 use super::file::{Edge, TreeFile};
 
 const FAR: u32 = u32::MAX;
+/// Longer ways have at most so many steps more than the shortest.
+const LONGER: u32 = 6;
+/// Steps looked at for the longer ways of one parent: their number can be beyond all bounds.
+const LOOKS: u32 = 200_000;
 
 /// How one parent is reached, and how it leads on.
 #[derive(Debug)]
@@ -15,15 +19,19 @@ pub struct Parent {
     pub distance: Option<u32>,
     /// How many shortest ways there are to it.
     pub total: u64,
-    /// Some of them: pairs from a seed to the parent.
+    /// How many longer ones were found.
+    pub longer: u64,
+    /// Whether there may be longer ones beside these.
+    pub more: bool,
+    /// Some of them, the shortest first: pairs from a seed to the parent.
     pub ways: Vec<Vec<Edge>>,
     /// The pairs from it to the target; more than one source may say the same.
     pub last: Vec<Edge>,
 }
 
-/// Everything that leads to the target, the nearest to a seed first; of each parent a few of
-/// the shortest ways.
-pub fn parents(tree: &TreeFile, target: u32, ways: usize) -> Vec<Parent> {
+/// Everything that leads to the target, the nearest to a seed first; of so many parents a
+/// few ways each. A way passes nothing twice, no second seed, and not the target.
+pub fn parents(tree: &TreeFile, target: u32, most: usize, ways: usize) -> Vec<Parent> {
     let graph = Graph::new(tree, target);
     let mut last: Vec<Edge> =
         tree.edges.iter().filter(|e| e.to == target && e.from != target).copied().collect();
@@ -37,14 +45,23 @@ pub fn parents(tree: &TreeFile, target: u32, ways: usize) -> Vec<Parent> {
                 n,
                 distance: (distance != FAR).then_some(distance),
                 total: graph.count[n as usize],
+                longer: 0,
+                more: false,
                 ways: Vec::new(),
                 last: group.to_vec(),
             }
         })
         .collect();
     parents.sort_by_key(|p| (p.distance.unwrap_or(FAR), p.n));
-    for parent in parents.iter_mut().filter(|p| p.distance.is_some()) {
+    for parent in parents.iter_mut().take(most) {
+        let Some(distance) = parent.distance else { continue };
         graph.ways(tree, parent.n, ways, &mut Vec::new(), &mut parent.ways);
+        let mut longer = Longer { graph: &graph, tree, target, most: ways, looks: 0, back: Vec::new() };
+        for length in distance + 1..=distance + LONGER {
+            // What is cut at one length is found at the next.
+            parent.more = false;
+            longer.of_length(parent.n, length, parent);
+        }
     }
     parents
 }
@@ -117,6 +134,54 @@ impl Graph {
     }
 }
 
+/// Ways of one length after another, so that shorter ones come first.
+struct Longer<'a> {
+    graph: &'a Graph,
+    tree: &'a TreeFile,
+    target: u32,
+    /// Ways kept.
+    most: usize,
+    looks: u32,
+    back: Vec<Edge>,
+}
+
+impl Longer<'_> {
+    /// Walks back so many steps; a seed ends a way, and only at its full length.
+    fn of_length(&mut self, n: u32, left: u32, parent: &mut Parent) {
+        let distance = self.graph.distance[n as usize];
+        if distance == 0 {
+            if left == 0 {
+                parent.longer += 1;
+                if parent.ways.len() < self.most {
+                    parent.ways.push(self.back.iter().rev().copied().collect());
+                }
+            }
+            return;
+        }
+        if distance > left {
+            parent.more = true;
+            return;
+        }
+        let mut before = None;
+        for e in part(&self.graph.starts, &self.graph.into, n).iter().map(|e| self.tree.edges[*e as usize]) {
+            if self.looks >= LOOKS {
+                parent.more = true;
+                return;
+            }
+            self.looks += 1;
+            let passed =
+                e.from == self.target || e.from == parent.n || self.back.iter().any(|b| b.from == e.from);
+            if before == Some(e.from) || passed || self.graph.distance[e.from as usize] == FAR {
+                continue;
+            }
+            before = Some(e.from);
+            self.back.push(e);
+            self.of_length(e.from, left - 1, parent);
+            self.back.pop();
+        }
+    }
+}
+
 /// Numbers of pairs, grouped by a node of theirs; within a group ordered by the other end.
 fn index(nodes: usize, edges: &[Edge], by: impl Fn(&Edge) -> u32) -> (Vec<u32>, Vec<u32>) {
     let mut order: Vec<u32> = (0..edges.len() as u32).collect();
@@ -143,24 +208,12 @@ mod tests {
     use super::super::file::tests::{TREE, read};
     use super::*;
 
-    #[test]
-    fn every_parent_has_its_shortest_ways() {
-        let tree = read(TREE, "ns.rare.net").unwrap();
-        let parents = parents(&tree, 4, 3);
-        let told: Vec<_> =
-            parents.iter().map(|p| (p.n, p.distance, p.total, p.ways.len(), p.last.len())).collect();
-        assert_eq!(told, [(1, Some(0), 1, 1, 1), (2, Some(1), 1, 1, 2), (3, Some(1), 1, 1, 1)]);
-    }
-
-    #[test]
-    fn ways_do_not_pass_the_target_and_are_bounded() {
-        // A diamond: 0 to 1, 2, 3, these to 4, and 4 to 5; 5 leads back to 1.
+    /// A tree file of nodes `n0.com` and so on with these depths, and of these pairs.
+    fn text(depths: &[u8], pairs: &[(u32, u32)]) -> String {
         let mut text = String::from("{\"type\":\"job\",\"schema\":\"kudzu.tree/1\"}\n");
-        let pairs = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 1)];
-        for (n, depth) in [0, 1, 1, 1, 2, 3].iter().enumerate() {
-            let value = format!("n{n}.com");
+        for (n, depth) in depths.iter().enumerate() {
             text.push_str(&format!(
-                "{{\"type\":\"node\",\"n\":{n},\"kind\":\"domain-name\",\"value\":\"{value}\",\"depth\":{depth}}}\n"
+                "{{\"type\":\"node\",\"n\":{n},\"kind\":\"domain-name\",\"value\":\"n{n}.com\",\"depth\":{depth}}}\n"
             ));
         }
         for (from, to) in pairs {
@@ -168,12 +221,50 @@ mod tests {
                 "{{\"type\":\"edge\",\"from\":{from},\"to\":{to},\"relation\":\"r\",\"source\":\"s\"}}\n"
             ));
         }
-        text.push_str("{\"type\":\"end\"}\n");
+        text + "{\"type\":\"end\"}\n"
+    }
+
+    #[test]
+    fn longer_ways_follow_the_shortest_and_pass_nothing_twice() {
+        // 0 to 1 to 4; 0 to 2 to 1; 0 to 2 to 3 to 1; 1 leads back to 2.
+        let tree = read(
+            &text(&[0, 1, 1, 2, 2], &[(0, 1), (0, 2), (2, 1), (2, 3), (3, 1), (1, 2), (1, 4)]),
+            "n4.com",
+        )
+        .unwrap();
+        let told = |ways| {
+            let found = parents(&tree, 4, 10, ways);
+            let steps = |w: &Vec<Edge>| w.iter().map(|e| e.from).collect::<Vec<_>>();
+            (
+                found[0].ways.iter().map(steps).collect::<Vec<_>>(),
+                found[0].total,
+                found[0].longer,
+                found[0].more,
+            )
+        };
+        assert_eq!(told(9), (vec![vec![0], vec![0, 2], vec![0, 2, 3]], 1, 2, false));
+        assert_eq!(told(2), (vec![vec![0], vec![0, 2]], 1, 2, false));
+    }
+
+    #[test]
+    fn every_parent_has_its_ways() {
+        let tree = read(TREE, "ns.rare.net").unwrap();
+        let parents = parents(&tree, 4, 10, 3);
+        let told: Vec<_> =
+            parents.iter().map(|p| (p.n, p.distance, p.total, p.ways.len(), p.last.len())).collect();
+        assert_eq!(told, [(1, Some(0), 1, 1, 1), (2, Some(1), 1, 2, 2), (3, Some(1), 1, 1, 1)]);
+    }
+
+    #[test]
+    fn ways_do_not_pass_the_target_and_are_bounded() {
+        // A diamond: 0 to 1, 2, 3, these to 4, and 4 to 5; 5 leads back to 1.
+        let pairs = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 1)];
+        let text = text(&[0, 1, 1, 1, 2, 3], &pairs);
         let tree = read(&text, "n5.com").unwrap();
-        let to_five = parents(&tree, 5, 2);
+        let to_five = parents(&tree, 5, 10, 2);
         assert_eq!(to_five.len(), 1);
         assert_eq!((to_five[0].total, to_five[0].ways.len(), to_five[0].distance), (3, 2, Some(2)));
-        let to_one = parents(&tree, 1, 2);
+        let to_one = parents(&tree, 1, 10, 2);
         let told: Vec<_> = to_one.iter().map(|p| (p.n, p.distance)).collect();
         assert_eq!(told, [(0, Some(0)), (5, Some(3))]);
     }

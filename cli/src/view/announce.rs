@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kudzu_coordinator::plan::{Plan, When};
 use kudzu_shared::escape;
-use kudzu_shared::job::{JobKind, JobSpec};
+use kudzu_shared::job::{JobKind, JobSpec, Policy};
 use kudzu_shared::source::{Contact, SourceInfo};
 use kudzu_shared::time::rfc3339;
 use serde::Serialize;
@@ -15,11 +15,22 @@ use super::text::{Table, count, seconds};
 /// orders of magnitude rest on.
 const SAMPLE: u64 = 1_000;
 
+/// How many indicators a list has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listed {
+    /// So many.
+    Exactly(usize),
+    /// So many have come so far.
+    AtLeast(usize),
+}
+
 /// Everything that is said before a job.
 #[derive(Debug, Serialize)]
 pub struct Announcement {
     command: &'static str,
     seeds: usize,
+    /// Whether more may come: the list has no end that can be seen.
+    more_seeds: bool,
     plan: String,
     tlp: &'static str,
     pap: &'static str,
@@ -55,6 +66,8 @@ struct NotAsked {
 struct Estimate {
     /// Where each question is known beforehand: their number.
     questions: Option<u64>,
+    /// Whether these are those of the indicators seen so far.
+    at_least: bool,
     /// At the limits in force; for a pivot, if 1,000 nodes reach every source.
     about_ms: Option<u64>,
     /// What the limits make slowest.
@@ -64,20 +77,25 @@ struct Estimate {
 }
 
 impl Announcement {
-    /// Of a job under a plan; `seeds` may be more than those of the first job of many.
+    /// Of a job under a plan; of a list its first job stands for the rest.
     pub fn new(
         command: &'static str,
         spec: &JobSpec,
         plan: &Plan,
         catalogue: &[SourceInfo],
-        seeds: Option<usize>,
+        listed: Option<Listed>,
     ) -> Self {
+        let (seeds, more) = match listed {
+            None => (spec.seeds.len(), false),
+            Some(Listed::Exactly(n)) => (n, false),
+            Some(Listed::AtLeast(n)) => (n, true),
+        };
         let (mut asked, mut not_asked) = (Vec::new(), Vec::new());
         // Lookups by source, and how many questions one is.
         let mut load: BTreeMap<&str, (u64, u64, &SourceInfo)> = BTreeMap::new();
         for ask in &plan.asks {
             let Some(info) = catalogue.iter().find(|s| s.name == ask.source) else { continue };
-            if let Some(why) = refusal(spec, info) {
+            if let Some(why) = refusal(&spec.policy, info) {
                 not_asked.push(NotAsked { source: info.name.clone(), why });
                 continue;
             }
@@ -89,7 +107,7 @@ impl Announcement {
                     let known = spec.seeds.iter().filter(|s| kinds.contains(&s.kind())).count() as u64;
                     // The first seeds stand for the rest.
                     let share = known as f64 / spec.seeds.len().max(1) as f64;
-                    (share * seeds.unwrap_or(spec.seeds.len()) as f64).round() as u64
+                    (share * seeds as f64).round() as u64
                 }
             };
             // A service is one node among many.
@@ -109,10 +127,11 @@ impl Announcement {
                 at_most: within.map(|(ms, rate)| (rate * ms as f64 / 1000.0) as u64),
             });
         }
-        let estimate = estimate(spec.kind, plan, &load);
+        let estimate = estimate(spec.kind, plan, &load, more);
         Self {
             command,
-            seeds: seeds.unwrap_or(spec.seeds.len()),
+            seeds,
+            more_seeds: more,
             plan: plan.name.clone(),
             tlp: spec.policy.tlp.as_str(),
             pap: spec.policy.pap.as_str(),
@@ -129,8 +148,9 @@ impl Announcement {
         let budgets = &self.budgets;
         let unit = if self.seeds == 1 { "indicator" } else { "indicators" };
         let mut head = format!(
-            "kudzu {}: {} {unit}, plan {}, {}, {}, as of {}",
+            "kudzu {}: {}{} {unit}, plan {}, {}, {}, as of {}",
             self.command,
+            if self.more_seeds { "at least " } else { "" },
             count(self.seeds as u64),
             escape::terminal(&self.plan),
             self.tlp,
@@ -168,15 +188,18 @@ impl Announcement {
 
 impl Estimate {
     fn line(&self) -> String {
+        let least = if self.at_least { "at least " } else { "" };
         let mut text = match (self.questions, self.about_ms, &self.slowest) {
             (Some(q), Some(ms), Some(slowest)) if ms >= 1000 => {
                 format!(
-                    "estimate: {} questions; about {} at these limits ({slowest} is slowest)",
+                    "estimate: {least}{} questions; {least}about {} at these limits ({slowest} is slowest)",
                     count(q),
                     seconds(ms)
                 )
             }
-            (Some(q), ..) => format!("estimate: {} questions; these limits hold nothing back", count(q)),
+            (Some(q), ..) => {
+                format!("estimate: {least}{} questions; these limits hold nothing back", count(q))
+            }
             (None, Some(ms), Some(slowest)) if ms >= 1000 => format!(
                 "estimate: each {} nodes take about {} at these limits ({slowest} is slowest)",
                 count(SAMPLE),
@@ -191,7 +214,12 @@ impl Estimate {
     }
 }
 
-fn estimate(kind: JobKind, plan: &Plan, load: &BTreeMap<&str, (u64, u64, &SourceInfo)>) -> Estimate {
+fn estimate(
+    kind: JobKind,
+    plan: &Plan,
+    load: &BTreeMap<&str, (u64, u64, &SourceInfo)>,
+    at_least: bool,
+) -> Estimate {
     // Sources with one endpoint share its rate.
     let mut by_upstream: BTreeMap<(&str, &str), (u64, f64)> = BTreeMap::new();
     let mut total = 0;
@@ -207,14 +235,15 @@ fn estimate(kind: JobKind, plan: &Plan, load: &BTreeMap<&str, (u64, u64, &Source
     let slowest = times.max();
     Estimate {
         questions: (kind == JobKind::Enrich).then_some(total),
+        at_least,
         about_ms: slowest.map(|(ms, _)| ms),
         slowest: slowest.map(|(_, group)| group.to_owned()),
         deadline_ms: plan.budgets.deadline_ms,
     }
 }
 
-fn refusal(spec: &JobSpec, info: &SourceInfo) -> Option<String> {
-    let policy = &spec.policy;
+/// Why a source is not asked, whatever it is about.
+pub fn refusal(policy: &Policy, info: &SourceInfo) -> Option<String> {
     if let Some(why) = &info.unavailable {
         return Some(why.clone());
     }
@@ -271,6 +300,10 @@ mod tests {
     }
 
     fn announce(kind: JobKind, pap: Pap, tlp: Tlp) -> Vec<String> {
+        announce_list(kind, pap, tlp, Listed::Exactly(20))
+    }
+
+    fn announce_list(kind: JobKind, pap: Pap, tlp: Tlp, listed: Listed) -> Vec<String> {
         let text = "[[ask]]\nsource = \"live\"\n[[ask]]\nsource = \"slow\"\n[[ask]]\nsource = \"none\"\n";
         let plan = Plan::parse(text, "mine").unwrap();
         let mut unavailable = source("none", Contact::Nobody, None);
@@ -285,7 +318,7 @@ mod tests {
         let time = TimeArgs { at: Some(0), ..TimeArgs::default() };
         let seeds = vec![Observable::parse("a.com").unwrap(), Observable::parse("1.1.1.1").unwrap()];
         let spec = job::spec(kind, seeds, policy, time, Some(1)).unwrap();
-        Announcement::new("pivot", &spec, &plan, &catalogue, Some(20)).lines(120)
+        Announcement::new("pivot", &spec, &plan, &catalogue, Some(listed)).lines(120)
     }
 
     #[test]
@@ -316,5 +349,7 @@ mod tests {
             text.contains("estimate: 20 questions; about 5.0 s at these limits (slow is slowest)"),
             "{text}"
         );
+        let text = announce_list(JobKind::Enrich, Pap::Green, Tlp::Clear, Listed::AtLeast(4)).join("\n");
+        assert!(text.contains("at least 4 indicators") && text.contains("at least 4 questions"), "{text}");
     }
 }

@@ -50,6 +50,24 @@ fn why(c: &SourceCoverage) -> String {
     parts.join(", ")
 }
 
+/// Adds one coverage to another, as of two jobs of one list.
+pub fn add(total: &mut Coverage, more: &Coverage) {
+    for (source, c) in more {
+        let sum = total.entry(source.clone()).or_default();
+        sum.lookups += c.lookups;
+        sum.questions += c.questions;
+        c.ends.iter().for_each(|(end, n)| *sum.ends.entry(end).or_default() += n);
+        c.verdicts.iter().for_each(|(verdict, n)| *sum.verdicts.entry(*verdict).or_default() += n);
+        sum.unavailable = sum.unavailable.take().or_else(|| c.unavailable.clone());
+    }
+}
+
+/// Whether lookups were made and nothing is known from any of them.
+pub fn is_all_unknown(coverage: &Coverage) -> bool {
+    let known = |c: &SourceCoverage| c.count(End::Found) + c.count(End::Empty) > 0;
+    unknown(coverage) > 0 && !coverage.values().any(known)
+}
+
 /// Questions that are still not answered, over all sources: failed, throttled or dead lookups.
 pub fn unknown(coverage: &Coverage) -> u64 {
     let ends = [End::Failed, End::Throttled, End::Dead];
@@ -87,5 +105,25 @@ mod tests {
         assert_eq!(narrow[2], "    10 timeout");
         assert!(narrow.iter().all(|l| l.chars().count() <= 60));
         assert_eq!(unknown(&coverage), 10);
+        assert!(!is_all_unknown(&coverage));
+    }
+
+    #[test]
+    fn coverages_add_up() {
+        let one = SourceCoverage {
+            lookups: 2,
+            questions: 3,
+            ends: BTreeMap::from([("failed", 2)]),
+            verdicts: BTreeMap::from([(Verdict::Timeout, 3)]),
+            unavailable: Some("off".into()),
+        };
+        let one = Coverage::from([("dns.name".into(), one)]);
+        let mut total = Coverage::new();
+        add(&mut total, &one);
+        add(&mut total, &one);
+        let sum = &total["dns.name"];
+        assert_eq!((sum.lookups, sum.questions, sum.count(End::Failed)), (4, 6, 4));
+        assert_eq!((sum.verdicts[&Verdict::Timeout], sum.unavailable.as_deref()), (6, Some("off")));
+        assert!(is_all_unknown(&total) && !is_all_unknown(&Coverage::new()));
     }
 }

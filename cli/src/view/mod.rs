@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod candidates;
 pub mod coverage;
+pub mod json;
 pub mod pick;
 pub mod rows;
 pub mod text;

@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 
 use kudzu_coordinator::model::JobResult;
-use kudzu_coordinator::tree::{EdgeView, Tree};
+use kudzu_coordinator::tree::{EdgeView, StubView, Tree};
 use kudzu_shared::escape;
 use kudzu_shared::fact::FactValue;
+use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
 
@@ -23,7 +24,7 @@ pub fn begin(out: &mut dyn Write, format: RowFormat) -> io::Result<()> {
         RowFormat::Json => out.write_all(b"["),
         RowFormat::Csv => writeln!(
             out,
-            "line,input,kind,value,lookups,relation,found_kind,found,source,first_seen,last_seen,error"
+            "line,input,kind,value,lookups,not_asked,left_out,relation,found_kind,found,source,first_seen,last_seen,error"
         ),
     }
 }
@@ -65,12 +66,12 @@ pub fn row(out: &mut dyn Write, line: &Line, result: Option<&JobResult>, form: F
 fn object(line: &Line, tree: Option<&Tree>, defang: bool) -> Value {
     let mut row = Map::new();
     row.insert("line".into(), line.number.into());
-    let input = if defang { defang_words(&line.text) } else { line.text.clone() };
+    let input = words(&line.text, defang);
     row.insert("input".into(), input.into());
     let item = match &line.indicator {
         Ok(item) => item,
         Err(bad) => {
-            row.insert("error".into(), bad.why.clone().into());
+            row.insert("error".into(), words(&bad.why, defang).into());
             return row.into();
         }
     };
@@ -125,10 +126,7 @@ fn facts(tree: &Tree, n: u32, defang: bool) -> Map<String, Value> {
         let value: Value = match value {
             FactValue::Yes => true.into(),
             FactValue::Time(at) => rfc3339(*at).into(),
-            FactValue::Text(text) => {
-                let text = escape::terminal(text);
-                if defang { defang_words(&text).into() } else { text.into_owned().into() }
-            }
+            FactValue::Text(text) => words(text, defang).into(),
         };
         if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
             all.push(value);
@@ -137,35 +135,68 @@ fn facts(tree: &Tree, n: u32, defang: bool) -> Map<String, Value> {
     facts
 }
 
-/// What each lookup ended with; behind a failure stands what failed.
+/// Text that came from outside, in the display form.
+fn words(text: &str, defang: bool) -> String {
+    let text = escape::terminal(text);
+    if defang { defang_words(&text) } else { text.into_owned() }
+}
+
+/// What the lookups of each source ended with; behind a failure stands what failed.
 fn lookups(tree: &Tree, n: u32) -> Vec<(String, String)> {
-    let text =
-        |(source, end, verdicts): (&str, kudzu_shared::outcome::End, Vec<kudzu_shared::outcome::Verdict>)| {
-            let mut text = end.as_str().to_owned();
-            for verdict in verdicts {
-                text.push(' ');
-                text.push_str(verdict.as_str());
+    joined(tree.lookups(n))
+}
+
+/// Two asks of one source are told together: neither hides the other.
+fn joined(ended: Vec<(&str, End, Vec<Verdict>)>) -> Vec<(String, String)> {
+    let mut joined: Vec<(String, String)> = Vec::new();
+    for (source, end, verdicts) in ended {
+        let mut text = end.as_str().to_owned();
+        for verdict in verdicts {
+            text.push(' ');
+            text.push_str(verdict.as_str());
+        }
+        match joined.iter_mut().find(|(name, _)| name == source) {
+            Some((_, all)) => {
+                all.push_str(", ");
+                all.push_str(&text);
             }
-            (source.to_owned(), text)
-        };
-    tree.lookups(n).into_iter().map(text).collect()
+            None => joined.push((source.to_owned(), text)),
+        }
+    }
+    joined
+}
+
+/// What was left out of a row, in one cell.
+fn left_out(stubs: &[StubView]) -> String {
+    let one = |s: &StubView| {
+        let relation = s.relation.map_or("in all", |r| r.as_str());
+        format!("{relation}: {} {}", s.total, s.reason)
+    };
+    stubs.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn csv(out: &mut dyn Write, line: &Line, tree: Option<&Tree>, defang: bool) -> io::Result<()> {
-    let input = if defang { defang_words(&line.text) } else { line.text.clone() };
+    let input = words(&line.text, defang);
     let start = format!("{},{}", line.number, escape::csv_cell(&input));
     let item = match &line.indicator {
         Ok(item) => item,
-        Err(bad) => return writeln!(out, "{start},,,,,,,,,,{}", escape::csv_cell(&bad.why)),
+        Err(bad) => {
+            return writeln!(out, "{start}{}{}", ",".repeat(12), escape::csv_cell(&words(&bad.why, defang)));
+        }
     };
     let value = shown(item.as_ref(), defang);
     let start = format!("{start},{},{}", item.kind().as_str(), escape::csv_cell(&value));
     let Some((tree, n)) = tree.and_then(|t| Some((t, t.find(item)?))) else {
-        return writeln!(out, "{start},,,,,,,,not looked up");
+        return writeln!(out, "{start}{}not looked up", ",".repeat(10));
     };
     let ends: Vec<String> =
         lookups(tree, n).into_iter().map(|(source, end)| format!("{source}: {end}")).collect();
-    let start = format!("{start},{}", escape::csv_cell(&ends.join("; ")));
+    let start = format!(
+        "{start},{},{},{}",
+        escape::csv_cell(&ends.join("; ")),
+        tree.node(n).suppressed.map_or("", |why| why.reason),
+        escape::csv_cell(&left_out(&tree.stubs(n))),
+    );
     let edges = tree.edges_from(n);
     if edges.is_empty() {
         return writeln!(out, "{start},,,,,,,");
@@ -189,6 +220,8 @@ fn csv(out: &mut dyn Write, line: &Line, tree: Option<&Tree>, defang: bool) -> i
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kudzu_shared::pair::Relation;
+
     use crate::indicators::Lines;
 
     fn written(text: &str, format: RowFormat) -> String {
@@ -219,6 +252,38 @@ mod tests {
         let columns = |line: &str| line.split(',').count();
         let lines: Vec<&str> = csv.lines().collect();
         assert!(lines[1].starts_with("1,'=cmd()"), "{csv}");
+        // One comma is in the text of the error.
+        assert_eq!(columns(lines[0]) + 1, columns(lines[1]), "{csv}");
         assert_eq!(columns(lines[0]), columns(lines[2]), "{csv}");
+    }
+
+    #[test]
+    fn a_failed_ask_is_not_hidden_by_another_of_its_source() {
+        let ended = vec![
+            ("dns.name", End::Failed, vec![Verdict::Timeout]),
+            ("rdap.domain", End::Found, Vec::new()),
+            ("dns.name", End::Empty, Vec::new()),
+        ];
+        let told = joined(ended);
+        assert_eq!(told[0], ("dns.name".into(), "failed timeout, empty".into()));
+        assert_eq!(told.len(), 2);
+    }
+
+    #[test]
+    fn what_was_left_out_has_a_cell() {
+        let stub = |relation, reason, total| StubView {
+            parent: Some(0),
+            relation,
+            reason,
+            total,
+            sample: Vec::new(),
+        };
+        let stubs = [stub(Some(Relation::HostedName), "limit", 9), stub(None, "nodes", 2)];
+        assert_eq!(left_out(&stubs), "hosted-name: 9 limit; in all: 2 nodes");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_defanged_too() {
+        assert_eq!(words("`evil.com:x`: no", true), "`evil[.]com:x`: no");
     }
 }

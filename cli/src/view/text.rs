@@ -66,20 +66,39 @@ pub fn shown(observable: ObservableRef<'_>, defanged: bool) -> String {
     escape::terminal(&defang::defang(&observable.to_owned())).into_owned()
 }
 
-/// Words in which every observable that one could click on is defanged.
+/// Words in which every observable that one could click on is defanged, also those behind a
+/// mechanism (`include:evil.com`) or a key (`redirect=evil.com`).
 pub fn defang_words(text: &str) -> String {
-    let words = text.split(' ').map(|word| {
-        let bare = word.trim_end_matches([',', ')', ';', ':']).trim_start_matches('(');
-        let clickable =
-            |k| !matches!(k, Kind::File | Kind::X509Certificate | Kind::AutonomousSystem | Kind::Identity);
-        match Observable::parse(bare) {
-            Ok(item) if bare.contains(['.', ':']) && clickable(item.kind()) => {
-                word.replace(bare, &defang::defang(&item))
-            }
-            _ => word.to_owned(),
-        }
-    });
-    words.collect::<Vec<_>>().join(" ")
+    text.split(' ').map(defang_word).collect::<Vec<_>>().join(" ")
+}
+
+fn defang_word(word: &str) -> String {
+    let bare = bare(word);
+    if let Some(defanged) = defanged(bare) {
+        return word.replace(bare, &defanged);
+    }
+    // As a whole it is nothing: its parts may be something.
+    let Some((at, mark)) = word.char_indices().find(|(_, c)| matches!(c, '=' | ',' | ':')) else {
+        return word.to_owned();
+    };
+    let (head, tail) = (&word[..at], &word[at + mark.len_utf8()..]);
+    let whole = defanged(self::bare(head)).map(|d| head.replace(self::bare(head), &d));
+    format!("{}{mark}{}", whole.as_deref().unwrap_or(head), defang_word(tail))
+}
+
+/// A word without the punctuation around it; an address may begin with colons.
+fn bare(word: &str) -> &str {
+    const BEFORE: [char; 5] = ['(', '`', '"', '+', '?'];
+    const BEHIND: [char; 6] = [',', ')', ';', ':', '`', '"'];
+    word.trim_start_matches(BEFORE).trim_end_matches(BEHIND)
+}
+
+/// A text that is an observable that one could click on, defanged.
+fn defanged(text: &str) -> Option<String> {
+    let clickable =
+        |k| !matches!(k, Kind::File | Kind::X509Certificate | Kind::AutonomousSystem | Kind::Identity);
+    let item = Some(text).filter(|t| t.contains(['.', ':'])).and_then(|t| Observable::parse(t).ok())?;
+    clickable(item.kind()).then(|| defang::defang(&item))
 }
 
 /// Hashes and fingerprints in a text, cut to what tells them apart.
@@ -163,6 +182,22 @@ mod tests {
             defang_words(text),
             "shares address 198[.]51[.]100[.]7 with evil[.]com (12 names), registered AS64500"
         );
+    }
+
+    #[test]
+    fn what_stands_behind_a_mechanism_is_defanged() {
+        for (text, wanted) in [
+            ("v=spf1 include:evil.com ~all", "v=spf1 include:evil[.]com ~all"),
+            ("ip4:198.51.100.0/24 -all", "ip4:198[.]51[.]100[.]0/24 -all"),
+            ("ip6:2001:db8::1", "ip6:2001[:]db8[:][:]1"),
+            ("redirect=_spf.evil.com", "redirect=_spf[.]evil[.]com"),
+            ("a.com,b.com", "a[.]com,b[.]com"),
+            ("from=x@evil.com", "from=x[@]evil[.]com"),
+            ("see http://evil.com/a=b,c", "see [http]://evil[.]com/a=b,c"),
+            ("nothing: here, at=all", "nothing: here, at=all"),
+        ] {
+            assert_eq!(defang_words(text), wanted);
+        }
     }
 
     #[test]
