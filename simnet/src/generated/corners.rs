@@ -194,8 +194,8 @@ impl Generated {
 
     /// Zones that point at nothing but themselves.
     fn write_selves(&mut self) {
-        let own = self.write_corner("self-reference.org", 12);
         let addr = self.cast.next_addr(super::cast::ORG_HOSTING + 1, &self.space);
+        let own = self.write_corner_on("self-reference.org", 12, &[self.corner_host(12), addr]);
         self.tables.add(&own, rtype::A, 300, RData::A(addr));
         self.tables.add(&own, rtype::MX, 300, RData::Mx(10, own.clone()));
         self.tables.add(&own, rtype::NS, 300, RData::Host(own.clone()));
@@ -208,15 +208,15 @@ impl Generated {
 
     /// Two addresses whose reverse names lead to each other, and one that is its own reverse name.
     fn write_ptr_loops(&mut self) {
-        let apex = self.write_corner("ptr-loop.net", 15);
-        let [one, two] = [0, 1].map(|_| self.cast.next_addr(super::cast::ORG_HOSTING + 2, &self.space));
+        let [one, two, own] =
+            [0, 1, 2].map(|_| self.cast.next_addr(super::cast::ORG_HOSTING + 2, &self.space));
+        let apex = self.write_corner_on("ptr-loop.net", 15, &[self.corner_host(15), one, own]);
         let (to_one, to_two) = (apex.child(b"one"), apex.child(b"two"));
         self.tables.add(&apex, rtype::A, 300, RData::A(one));
         self.tables.add(&to_one, rtype::A, 300, RData::A(one));
         self.tables.add(&to_two, rtype::A, 300, RData::A(two));
         self.write_ptr(one, &to_two);
         self.write_ptr(two, &to_one);
-        let own = self.cast.next_addr(super::cast::ORG_HOSTING + 2, &self.space);
         if let Some(name) = reverse_name(own) {
             self.write_ptr(own, &name.clone());
             self.tables.add(&apex, rtype::A, 300, RData::A(own));
