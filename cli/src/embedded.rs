@@ -76,13 +76,14 @@ impl Engine {
     /// among them no resolver is needed.
     ///
     /// # Errors
-    /// When there is no resolver, or its sockets cannot be bound.
+    /// When a list cannot be read, there is no resolver, or its sockets cannot be bound.
     pub fn start(
         config: &Config,
         registry: Registry,
         asked: &[SourceInfo],
         workers: u16,
     ) -> Result<Self, Failure> {
+        let packs = Packs::load(&config.packs.files).map_err(|e| Failure::Usage(e.into()))?;
         let shutdown = Shutdown::new(DRAIN);
         let broker = Arc::new(broker::Memory::new(QUEUE));
         let cache = Arc::new(cache::Memory::new(config.worker.cache_bytes));
@@ -96,7 +97,7 @@ impl Engine {
             cache: cache.clone(),
             archive: Arc::new(Store::memory()),
             catalogue: registry.catalogue(),
-            packs: Arc::new(Packs::builtin().clone()),
+            packs: Arc::new(packs),
             clock: Arc::clone(&clock),
         };
         let workers = (1..=workers.max(1))

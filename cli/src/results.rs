@@ -134,6 +134,8 @@ pub struct Summary<'a> {
     pub questions: u64,
     /// From submit to result.
     pub elapsed_ms: u64,
+    /// From submit to the complete tree, before it was ranked.
+    pub tree_ms: u64,
     /// From submit to the first tree.
     pub first_tree_ms: Option<u64>,
     /// What the same questions would take one after another.
@@ -174,6 +176,7 @@ impl<'a> Summary<'a> {
             lookups: result.progress.ended,
             questions: result.progress.questions,
             elapsed_ms: result.progress.elapsed_ms,
+            tree_ms: result.figures.tree_ms,
             first_tree_ms: result.progress.first_tree_ms,
             serial_ms: result.figures.serial_ms,
             cached: result.figures.cached,

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-/// The longest that is believed.
-const LONGEST: Duration = Duration::from_secs(86_400);
+use kudzu_shared::limits::LONGEST_PENALTY as LONGEST;
 
 /// Reads seconds or an HTTP date. A date that is past means now.
 pub(super) fn parse(value: &str, now_ms: i64) -> Option<Duration> {
