@@ -259,7 +259,7 @@ async fn the_breaker_opens_on_failures_and_a_deadline_is_none() {
 
 /// Grants at once, and notes to whom.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<String>>, Mutex<Option<Instant>>);
 
 #[async_trait]
 impl Limiter for Notes {
@@ -271,12 +271,12 @@ impl Limiter for Notes {
     async fn penalise(&self, _: &str, _: Instant) {}
 
     fn penalised_until(&self, _: &str) -> Option<Instant> {
-        None
+        self.1.lock().unwrap().filter(|until| *until > Instant::now())
     }
 }
 
 #[tokio::test]
-async fn a_grant_that_waited_for_a_slot_is_renewed() {
+async fn a_grant_is_given_back_where_the_upstream_asked_for_less_meanwhile() {
     let evil = Evil::start(|path, _| match path {
         "/hang" => head("200 OK", "content-length: 10\r\n"),
         _ => body("", b"x"),
@@ -288,8 +288,12 @@ async fn a_grant_that_waited_for_a_slot_is_renewed() {
     quick.timeout = Duration::from_millis(100);
     let mut exchanges = [Exchange::new(&http, None), Exchange::new(&http, None)];
     let [first, second] = &mut exchanges;
-    let _ = tokio::join!(biased; first.get(&slow), second.get(&quick));
-    assert_eq!(notes.0.lock().unwrap().len(), 3);
+    // The slot is free after a second; the penalty holds a little longer.
+    let penalise = async { *notes.1.lock().unwrap() = Some(Instant::now() + Duration::from_millis(1_300)) };
+    let begin = Instant::now();
+    let _ = tokio::join!(biased; first.get(&slow), second.get(&quick), penalise);
+    assert!(notes.0.lock().unwrap().len() > 2);
+    assert!(begin.elapsed() >= Duration::from_millis(1_300));
 }
 
 #[tokio::test]

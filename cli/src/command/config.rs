@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use kudzu_shared::packs::Packs;
 use serde_json::json;
 
 use crate::args::job::{EngineArgs, PolicyArgs};
@@ -34,11 +35,12 @@ pub fn run(global: &Global, args: &Config) -> Outcome {
     Ok(End::Complete)
 }
 
-/// What types do not tell of the settings: lists of observables, and files of pairs.
+/// What types do not tell of the settings: lists of observables, and files of pairs and lists.
 fn usable(config: &kudzu_shared::config::Config) -> Result<(), Failure> {
     let policy = job::policy(&PolicyArgs::default(), config).err();
+    let packs = Packs::load(&config.packs.files).err().map(|e| Failure::Usage(e.into()));
     let (_, broken) = embedded::registry_with_broken(config);
-    let all: Vec<String> =
-        policy.iter().chain(broken.iter().map(|(_, why)| why)).map(Failure::text).collect();
+    let all = policy.iter().chain(&packs).chain(broken.iter().map(|(_, why)| why));
+    let all: Vec<String> = all.map(Failure::text).collect();
     if all.is_empty() { Ok(()) } else { Err(Failure::usage(all.join("\n"))) }
 }

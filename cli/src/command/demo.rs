@@ -70,6 +70,9 @@ fn alone(config: &mut Config, engine: &EngineArgs) {
     config.sources.clear();
     config.pairs.retain(|name, _| by_flag(name));
     config.policy = PolicyDefaults::default();
+    // Only what says how the engine works is left.
+    let Config { dns, rdap, pdns, certs, packs, .. } = Config::default();
+    *config = Config { dns, rdap, pdns, certs, packs, ..std::mem::take(config) };
 }
 
 fn seeds(texts: &[String]) -> Result<Vec<Observable>, Failure> {

@@ -86,6 +86,9 @@ impl Default for Settings {
     }
 }
 
+/// How many times the re-dispatch time a task may take while others of its class are answered.
+const PATIENCE: u64 = 10;
+
 /// Tasks of one class on their way, oldest first.
 #[derive(Debug, Default)]
 struct Sent {
@@ -99,7 +102,8 @@ impl Sent {
     /// sign of life. Where results still come, it waits its turn at a slow upstream.
     fn lost_at(&self, redispatch_ms: u64) -> Option<u64> {
         let (at, _) = self.tasks.front()?;
-        Some(self.heard.max(*at).saturating_add(redispatch_ms))
+        let latest = at.saturating_add(redispatch_ms.saturating_mul(PATIENCE));
+        Some(self.heard.max(*at).saturating_add(redispatch_ms).min(latest))
     }
 }
 
@@ -182,6 +186,11 @@ impl Job {
         }
         self.proceed(now, out);
         taken
+    }
+
+    /// Tells that tasks wait to leave: what was not sent is not lost.
+    pub fn held_up(&mut self, now: u64) {
+        self.sent.iter_mut().for_each(|s| s.heard = now);
     }
 
     /// When the next [`Event::Tick`] is wanted.

@@ -14,11 +14,13 @@ use super::interval::{Span, Spans};
 /// Ways weaker than this are not followed.
 const FLOOR: f64 = 0.04;
 /// Passes: the first knows rarity alone, later ones also who else uses an asset.
-const PASSES: usize = 3;
+const PASSES: usize = 4;
 /// An asset with more users than this ties nobody.
 const CROWD: u64 = super::uses::CROWD as u64;
 /// Beliefs that differ by less are equal: what lies beyond is the order of additions.
 const EQUAL: f64 = 1e-9;
+/// The same where one of them has no known date.
+const UNDATED: f64 = 0.8;
 /// Registered within this many days of each other: waves of one campaign.
 const WAVE_DAYS: f64 = 420.0;
 
@@ -290,9 +292,9 @@ fn closeness_of(asset: &Asset, suspects: &[f64]) -> Vec<f64> {
 const fn scale(channel: Channel) -> f64 {
     match channel {
         Channel::Registrant | Channel::Mailbox | Channel::Related => 20.0,
-        Channel::Certificate => 10.0,
+        Channel::Certificate => 8.0,
         Channel::Burst => 6.0,
-        _ => 14.0,
+        _ => 10.0,
     }
 }
 
@@ -303,6 +305,6 @@ fn wave(graph: &Graph, a: usize, b: usize) -> f64 {
             let days = (x - y).unsigned_abs() as f64 / 86_400.0;
             0.5 + 0.5 * (-(days / WAVE_DAYS).powi(2)).exp()
         }
-        _ => 1.0,
+        _ => UNDATED,
     }
 }

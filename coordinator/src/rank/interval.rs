@@ -36,14 +36,21 @@ impl Span {
 
     /// 1 where they overlap; less, the longer the gap between them.
     pub fn together(self, other: Span) -> f64 {
-        let gap = (self.first.max(other.first)).saturating_sub(self.last.min(other.last));
-        if gap <= 0 {
-            return 1.0;
-        }
-        if gap > FORGOTTEN {
-            return 0.0;
-        }
-        (-(gap as f64) / DAY / FADE_DAYS * std::f64::consts::LN_2).exp()
+        faded(self.gap(other))
+    }
+
+    /// Seconds between them; 0 or less where they overlap.
+    fn gap(self, other: Span) -> i64 {
+        self.first.max(other.first).saturating_sub(self.last.min(other.last))
+    }
+}
+
+/// What a gap leaves of a tie.
+fn faded(gap: i64) -> f64 {
+    match gap {
+        ..=0 => 1.0,
+        1..=FORGOTTEN => (-(gap as f64) / DAY / FADE_DAYS).exp2(),
+        _ => 0.0,
     }
 }
 
@@ -88,10 +95,15 @@ impl Spans {
 
     /// How far two uses go together: their best spans.
     pub fn together(&self, other: &Spans) -> f64 {
-        if self.more.is_empty() && other.more.is_empty() {
-            return self.first.together(other.first);
+        let mut least = i64::MAX;
+        for a in self.all() {
+            for b in other.all() {
+                least = least.min(a.gap(b));
+                if least <= 0 {
+                    return 1.0;
+                }
+            }
         }
-        let pairs = self.all().flat_map(|a| other.all().map(move |b| a.together(b)));
-        pairs.fold(0.0, f64::max)
+        faded(least)
     }
 }

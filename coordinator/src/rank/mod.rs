@@ -23,6 +23,9 @@ use graph::Graph;
 const KEPT: usize = 1_000;
 /// Scores below this are not worth a line.
 const FLOOR: f64 = 0.05;
+/// Nor are those below this part of the best one: belief gets thin over a large campaign, and
+/// everywhere a long tail of neighbours by chance follows what is looked for.
+const TAIL: f64 = 0.18;
 
 /// A domain or address ranked as next attack source.
 #[derive(Debug, Clone, Serialize)]
@@ -97,8 +100,10 @@ pub fn rank(tree: &Tree) -> Vec<Candidate> {
     let mut domains: Vec<(usize, f64)> = (0..graph.domains.len())
         .filter(|d| !graph.domains[*d].seed && !graph.domains[*d].barred)
         .map(|d| (d, round(beliefs.score(d))))
-        .filter(|(_, score)| *score >= FLOOR)
         .collect();
+    let best = domains.iter().map(|(_, score)| *score).fold(0.0, f64::max);
+    let floor = (best * TAIL).max(FLOOR);
+    domains.retain(|(_, score)| *score >= floor);
     // Scores never depend on names; only the order among equal ones does.
     domains.sort_unstable_by(|a, b| {
         b.1.total_cmp(&a.1).then_with(|| graph.domains[a.0].name.cmp(&graph.domains[b.0].name))
@@ -110,7 +115,7 @@ pub fn rank(tree: &Tree) -> Vec<Candidate> {
         .enumerate()
         .map(|(at, (d, score))| describe::domain(tree, &graph, &beliefs, *d, *score, at + 1, hand))
         .collect();
-    out.extend(describe::addresses(tree, &graph, &beliefs, KEPT, FLOOR));
+    out.extend(describe::addresses(tree, &graph, &beliefs, KEPT, floor));
     out
 }
 

@@ -123,7 +123,12 @@ impl Runner {
                     cancelled = true;
                     r.event(Event::Cancel);
                 }
-                () = sleep_until(wake.unwrap_or(far)) => r.event(Event::Tick),
+                () = sleep_until(wake.unwrap_or(far)) => {
+                    if !r.outgoing.is_empty() {
+                        r.job.held_up(r.now());
+                    }
+                    r.event(Event::Tick);
+                }
                 _ = tick.tick() => {
                     self.progress.send_replace(r.job.progress(r.now()));
                 }

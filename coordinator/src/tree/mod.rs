@@ -232,14 +232,15 @@ impl Tree {
         relations.into_iter().flat_map(|rel| self.stubs_of(n, id, rel, group(rel))).collect()
     }
 
+    /// Whether the tree demands a lookup; of probes it knows nothing.
+    fn is_demanded(&self, lookup: u32) -> bool {
+        let lookup = &self.store.lookups[lookup];
+        lookup.is(state::DEMANDED) && self.store.entries[lookup.key].flags & flag::PROBE == 0
+    }
+
     /// How many values of a relation demanded lookups sent, whatever their time.
     fn sent(&self, id: ObsId, rel: u8) -> u64 {
-        let is_sent = |e: &Edge| {
-            let lookup = &self.store.lookups[e.lookup];
-            e.relation == rel
-                && lookup.is(state::DEMANDED)
-                && self.store.entries[lookup.key].flags & flag::PROBE == 0
-        };
+        let is_sent = |e: &Edge| e.relation == rel && self.is_demanded(e.lookup);
         let mut values: Vec<ObsId> = self.store.edges_of(id).filter(is_sent).map(|e| e.value).collect();
         values.sort_unstable();
         values.dedup();
@@ -248,8 +249,7 @@ impl Tree {
 
     fn stubs_of(&self, n: u32, id: ObsId, rel: u8, group: &[Edge]) -> Vec<StubView> {
         let why = self.built.cuts.get(&(id, rel)).copied().unwrap_or(0);
-        let demanded = |l: u32| self.store.lookups[l].is(state::DEMANDED);
-        let total = self.store.total(id, rel, demanded);
+        let total = self.store.total(id, rel, |l| self.is_demanded(l));
         let reported = total.unwrap_or(0).max(group.len() as u64);
         let stub = |reason, total, out: &[&Edge]| StubView {
             parent: Some(n),
@@ -290,7 +290,7 @@ impl Tree {
     /// name servers, mail hosts, alias targets and certificates. 0 where nobody counts.
     pub fn unseen_users(&self, n: u32) -> u64 {
         let id = self.built.order[n];
-        let demanded = |l: u32| self.store.lookups[l].is(state::DEMANDED);
+        let demanded = |l: u32| self.is_demanded(l);
         [
             Relation::HostedName,
             Relation::NameServerOf,
@@ -377,12 +377,17 @@ impl Tree {
                 }
             }
         }
+        let asks_address = |l: u32| {
+            let types = &self.rules.asks[usize::from(self.store.lookups[l].ask)].ask.types;
+            types.iter().any(|t| t == "A" || t == "AAAA")
+        };
         let answered = |l: u32| {
             let good = |v: Verdict| matches!(v.end(), End::Found | End::Empty);
             let mut verdicts = self.store.lookups[l].verdicts().peekable();
             verdicts.peek().is_some() && verdicts.all(|(_, v)| good(v))
         };
-        self.store.lookups_of(id).filter(|l| is_live(*l)).any(answered).then_some(false)
+        let mut asked = self.store.lookups_of(id).filter(|l| is_live(*l) && asks_address(*l)).peekable();
+        (asked.peek().is_some() && asked.all(answered)).then_some(false)
     }
 
     /// Whether some pair says that a node names a person.

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use kudzu_shared::fact::FactValue;
-use kudzu_shared::observable::psl;
+use kudzu_shared::observable::{Observable, psl};
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -120,8 +120,9 @@ impl Tree {
             "tlp": spec.policy.tlp,
             "pap": spec.policy.pap,
             "scope": texts(&spec.policy.scope),
-            "exclude": texts(&spec.policy.exclude),
-            "own_assets": texts(&spec.policy.own_assets),
+            // What is one's own is nobody else's matter, and a tree is passed on.
+            "exclude": digest_of(&spec.policy.exclude),
+            "own_assets": digest_of(&spec.policy.own_assets),
             "allow_private": spec.policy.allow_private,
             "plan": { "name": rules.plan.name, "sha256": rules.plan.digest() },
             "asks": rules.asks.iter().map(|r| r.source.name.as_str()).collect::<Vec<_>>(),
@@ -236,7 +237,18 @@ fn stub_json(s: &StubView) -> Value {
     })
 }
 
-fn texts(list: &[kudzu_shared::observable::Observable]) -> Vec<String> {
+/// How many there are, and the SHA-256 of their sorted texts, a line each.
+fn digest_of(list: &[Observable]) -> Value {
+    let mut texts: Vec<String> = list.iter().map(ToString::to_string).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|text| hash.update(format!("{text}\n")));
+    let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
+    json!({ "count": texts.len(), "sha256": hex })
+}
+
+fn texts(list: &[Observable]) -> Vec<String> {
     list.iter().map(|o| clean(&o.to_string())).collect()
 }
 

@@ -113,7 +113,7 @@ impl<'a> Reference<'a> {
 
     /// Relations of which somebody counts the values of a node.
     pub fn counted(&self, what: &Observable) -> BTreeSet<Relation> {
-        let totals = self.lookups.iter().flat_map(|l| &l.outcome.totals);
+        let totals = self.lookups.iter().filter(|l| l.depth.is_some()).flat_map(|l| &l.outcome.totals);
         totals.filter(|t| t.key == *what).map(|t| t.relation).collect()
     }
 
@@ -320,7 +320,7 @@ impl<'a> Reference<'a> {
 
     /// The largest count that demanded lookups report.
     pub fn reported(&self, what: &Observable, relation: Relation) -> u64 {
-        let totals = self.lookups.iter().flat_map(|l| &l.outcome.totals);
+        let totals = self.lookups.iter().filter(|l| l.depth.is_some()).flat_map(|l| &l.outcome.totals);
         totals.filter(|t| t.key == *what && t.relation == relation).map(|t| t.total).max().unwrap_or(0)
     }
 

@@ -76,6 +76,10 @@ fn services(config: &Config, layers: &mut Layers) {
     if !pdns.rdata_path.chars().all(|c| token(c) || c == '/') {
         layers.complain("pdns.rdata_path", "is no path: write \"rdata\", or \"\" for none".into());
     }
+    let plain = |key: &super::Secret| key.expose().chars().all(|c| (' '..='~').contains(&c));
+    if pdns.api_key.as_ref().is_some_and(|key| !plain(key)) {
+        layers.complain("pdns.api_key", "has characters that no header takes".into());
+    }
     upstream(layers, "rdap", rdap.rate, rdap.in_flight, rdap.timeout_ms);
     upstream(layers, "pdns", pdns.rate, pdns.in_flight, pdns.timeout_ms);
     upstream(layers, "certs", certs.rate, certs.in_flight, certs.timeout_ms);

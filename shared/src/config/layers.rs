@@ -172,7 +172,7 @@ impl Layers {
 /// a number, or have quotes.
 fn is_text(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["pdns", key] => matches!(key, "url" | "user" | "password"),
+        ["pdns", key] => matches!(key, "url" | "user" | "password" | "api_key" | "header" | "rdata_path"),
         ["sources", _, key] => {
             matches!(key, "url" | "relation" | "value" | "api_key" | "max_tlp" | "marking")
         }

@@ -172,6 +172,8 @@ pub struct Pdns {
     pub rows: u32,
     /// Lookups that one job may ask of each passive DNS source; `None` for no limit.
     pub credits: Option<u64>,
+    /// Whether a 404 says that there are no rows; else it is an error, as a mistyped URL gives.
+    pub not_found_is_empty: bool,
     /// Whether answers are licensed to the tenant, and cached for it alone; `None` where a
     /// user and password, or a key, make them so.
     pub licensed: Option<bool>,
@@ -199,6 +201,7 @@ impl Default for Pdns {
             timeout_ms: 15_000,
             rows: 2000,
             credits: None,
+            not_found_is_empty: false,
             licensed: None,
             allow_private: false,
             max_tlp: Tlp::Amber,

@@ -37,10 +37,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 const DEFAULT_WAIT: Duration = Duration::from_secs(2);
 /// The least that is waited after a 429: zero seconds would be asked again at once.
 const LEAST_WAIT: Duration = Duration::from_millis(250);
-/// How long a grant is good for: as long as limits lease theirs.
-const GRANT: Duration = Duration::from_millis(100);
-/// How long a slot is held while its grant is renewed.
-const HOLD: Duration = Duration::from_secs(1);
 /// Upstreams that have a breaker.
 const BREAKERS: usize = 4096;
 
@@ -127,8 +123,9 @@ impl Http {
         step
     }
 
-    /// A slot, and a grant that is fresh: who waited long for a slot takes another grant,
-    /// since the upstream may have asked for less meanwhile, and others went by their own.
+    /// A slot and a grant. The upstream may have asked for less while the slot was waited for;
+    /// then both are given back. A grant that has become old is kept otherwise: what its
+    /// upstream gets late is bounded by what may be open there at a time.
     async fn turn(
         &self,
         upstream: &str,
@@ -146,17 +143,10 @@ impl Http {
                 let throttled = self.limiter.penalised_until(upstream).is_some();
                 return Err(if throttled { Verdict::Throttled } else { Verdict::Deadline });
             };
-            let granted = Instant::now();
             let Some(Ok(slot)) = before(end, self.slots.acquire()).await else {
                 return Err(Verdict::Deadline);
             };
-            if granted.elapsed() <= GRANT && self.limiter.penalised_until(upstream).is_none() {
-                return Ok((slot, permit));
-            }
-            drop(permit);
-            let soon = Instant::now() + HOLD;
-            let soon = Some(end.map_or(soon, |end| end.min(soon)));
-            if let Some(permit) = before(soon, self.limiter.acquire(upstream, limit)).await {
+            if self.limiter.penalised_until(upstream).is_none() {
                 return Ok((slot, permit));
             }
         }

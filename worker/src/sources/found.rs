@@ -1,6 +1,7 @@
 //! What a lookup gathers.
 
 use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use kudzu_shared::fact::{Fact, FactName, FactValue};
@@ -85,7 +86,9 @@ impl Found {
             let (key, relation) = (&group[0].key, group[0].relation);
             let known = self.totals.iter().any(|t| (&t.key, t.relation) == (key, relation));
             if group.len() > limit && !known {
-                let total = u64::try_from(group.len()).unwrap_or(u64::MAX);
+                // Values, not rows: one seen twice is one.
+                let values: HashSet<_> = group.iter().map(|p| &p.value).collect();
+                let total = u64::try_from(values.len()).unwrap_or(u64::MAX);
                 self.totals.push(Total { key: key.clone(), relation, total });
             }
             self.pairs.extend_from_slice(&group[..group.len().min(limit)]);

@@ -61,8 +61,10 @@ impl Held {
 
     /// Its results cannot be sent: somebody else shall do it.
     pub(super) fn give_back(&self) {
+        // Taken first: whoever sees it gone would settle it as done with.
+        let settle = self.take();
         self.gone.cancel();
-        if let Some(settle) = self.take() {
+        if let Some(settle) = settle {
             settle.requeue();
         }
     }

@@ -3,6 +3,7 @@
 
 pub(super) mod rows;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use kudzu_shared::config::{self, Secret};
@@ -18,7 +19,7 @@ use url::Url;
 
 use self::rows::{Bearing, Rows, Told};
 use super::{Asked, Found, digest};
-use crate::http::{Exchange, Request};
+use crate::http::{Exchange, Missing, Request};
 
 /// How many rows are wanted at most (CIRCL's pagination).
 const COUNT: HeaderName = HeaderName::from_static("dribble-paginate-count");
@@ -45,6 +46,7 @@ pub(super) struct Service {
     rate: f64,
     credits: Option<u64>,
     licensed: bool,
+    not_found_is_empty: bool,
     rows: usize,
     allow_private: bool,
     max_tlp: Tlp,
@@ -64,6 +66,7 @@ impl Service {
             timeout: settings.timeout(),
             rate: settings.rate,
             credits: settings.credits,
+            not_found_is_empty: settings.not_found_is_empty,
             licensed: settings.licensed.unwrap_or(settings.user.is_some() || settings.api_key.is_some()),
             rows: usize::try_from(settings.rows).unwrap_or(usize::MAX).max(1),
             allow_private: settings.allow_private,
@@ -134,6 +137,9 @@ impl Service {
             key.set_sensitive(true);
             request.headers.insert(name, key);
         }
+        if self.not_found_is_empty {
+            request.missing = Missing::Empty;
+        }
         request.basic.clone_from(&self.basic);
         request.credential = self.credential().map(str::to_owned);
         request.allow_private = self.allow_private;
@@ -159,7 +165,10 @@ fn total_value(errors: &Value) -> Option<u64> {
 /// The verdict on rows that were turned into pairs, and the true total where rows are
 /// missing: it goes to the relation most rows have, less the rows of the others.
 pub(super) fn settle(key: &Observable, rows: &Rows, found: &mut Found) -> Verdict {
-    let of = |r: Relation| found.pairs.iter().filter(|p| p.key == *key && p.relation == r).count();
+    let of = |r: Relation| {
+        let pairs = found.pairs.iter().filter(|p| p.key == *key && p.relation == r);
+        pairs.map(|p| &p.value).collect::<HashSet<_>>().len()
+    };
     let most = Relation::ALL.into_iter().map(|r| (of(r), std::cmp::Reverse(r))).max();
     if let Some((n, std::cmp::Reverse(relation))) = most
         && n > 0

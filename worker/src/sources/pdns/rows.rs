@@ -79,12 +79,12 @@ pub(in crate::sources) enum Bearing {
 
 /// Reads lines; at most `limit` of them. A line that cannot be read is counted.
 pub(in crate::sources) fn parse(body: &[u8], limit: usize, told: Told) -> Rows {
-    let mut rows = Rows::default();
+    let mut read: Vec<Option<Line>> = Vec::new();
     let mut lines = 0_usize;
     let mut take = |line: &[u8]| {
         lines += 1;
         if lines <= limit {
-            rows.push(read_line(line));
+            read.push(line_of(line));
         }
     };
     // Some services send one JSON array instead of lines.
@@ -96,6 +96,9 @@ pub(in crate::sources) fn parse(body: &[u8], limit: usize, told: Told) -> Rows {
     if !listed {
         body.split(|b| *b == b'\n').map(<[u8]>::trim_ascii).filter(|l| !l.is_empty()).for_each(take);
     }
+    let swapped = read.iter().flatten().any(Line::is_swapped);
+    let mut rows = Rows::default();
+    read.into_iter().for_each(|line| rows.push(line.and_then(|l| rows_of(l, swapped))));
     let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
     let sent = count(lines);
     let total = told.total.unwrap_or(0).max(sent).max(if told.more { sent + 1 } else { 0 });
@@ -106,12 +109,32 @@ pub(in crate::sources) fn parse(body: &[u8], limit: usize, told: Told) -> Rows {
     rows
 }
 
-/// Reads one line: mostly one row.
+/// Reads one line that stands alone: mostly one row.
 pub(in crate::sources) fn read_line(line: &[u8]) -> Option<Vec<Row>> {
+    let line = line_of(line)?;
+    let swapped = line.is_swapped();
+    rows_of(line, swapped)
+}
+
+fn line_of(line: &[u8]) -> Option<Line> {
     if line.len() > MAX_LINE {
         return None;
     }
-    serde_json::from_slice(line).ok().and_then(rows_of)
+    serde_json::from_slice(line).ok()
+}
+
+impl Line {
+    /// Whether the data stands in front and the names behind it, as some services answer:
+    /// nobody is called by an address, or by a mail host's preference.
+    fn is_swapped(&self) -> bool {
+        let (front, rtype) = (self.rrname.trim(), self.rrtype.as_str().unwrap_or_default());
+        let preference = || front.split_once(' ').is_some_and(|(n, _)| n.parse::<u16>().is_ok());
+        match rtype.to_ascii_uppercase().as_str() {
+            "A" | "AAAA" => is_address(front),
+            "MX" => preference(),
+            _ => false,
+        }
+    }
 }
 
 impl Rows {
@@ -123,7 +146,7 @@ impl Rows {
     }
 }
 
-fn rows_of(line: Line) -> Option<Vec<Row>> {
+fn rows_of(line: Line, swapped: bool) -> Option<Vec<Row>> {
     let rtype = match line.rrtype {
         Value::String(text) => text.to_ascii_uppercase(),
         Value::Number(n) => kudzu_shared::rtype::name(u16::try_from(n.as_u64()?).ok()?),
@@ -141,8 +164,7 @@ fn rows_of(line: Line) -> Option<Vec<Row>> {
     let (first, last) = (time(&line.time_first), time(&line.time_last));
     let row = |owner, data| Row { owner, rtype: rtype.clone(), data, first, last };
     let owner = line.rrname.trim();
-    // Asked for an address, some put that in front and the names behind it.
-    if matches!(rtype.as_str(), "A" | "AAAA") && is_address(owner) {
+    if swapped {
         let owners = data.iter().map(|text| Name::from_text(text.trim()).filter(|_| !is_address(text)));
         return owners.map(|name| Some(row(name?, vec![owner.to_owned()]))).collect();
     }

@@ -122,3 +122,25 @@ proptest! {
         let _ = values(rtype, &text);
     }
 }
+
+/// As a service documents it: asked for `circl.lu`, what is data stands in front in all rows.
+#[test]
+fn an_answer_that_is_swapped_is_swapped_in_all_its_rows() {
+    let body = br#"{"rrname":"ns1.eurodns.com","rrtype":"NS","rdata":"circl.lu"}
+{"rrname":"10 cppy.circl.lu","rrtype":"MX","rdata":"circl.lu"}
+{"rrname":"185.194.93.14","rrtype":"A","rdata":"circl.lu"}"#;
+    let rows = parse(body, 10, Told::default());
+    assert_eq!((rows.all.len(), rows.bad), (3, 0));
+    let mut found = Found::default();
+    rows.all.iter().for_each(|r| r.forward(&mut found));
+    let said: Vec<String> =
+        found.pairs.iter().map(|p| format!("{} {} {}", p.key, p.relation.as_str(), p.value)).collect();
+    assert_eq!(
+        said,
+        [
+            "circl.lu name-server ns1.eurodns.com",
+            "circl.lu mail-exchange cppy.circl.lu",
+            "circl.lu seen-on 185.194.93.14"
+        ]
+    );
+}
