@@ -43,6 +43,8 @@ pub struct Beliefs {
     ties: Vec<[Option<Tie>; GROUPS]>,
     /// The most reliable ways to a domain: several where they are equally good.
     ways: Vec<Vec<Tie>>,
+    /// The domains next to a seed that the best ways to each settled one begin at.
+    roots: Vec<Vec<u32>>,
 }
 
 /// In the total order of numbers, so that a heap can hold it.
@@ -106,7 +108,12 @@ impl Beliefs {
     /// One pass over the graph, strongest ways first.
     fn pass(graph: &Graph, suspects: &[f64]) -> Self {
         let n = graph.domains.len();
-        let mut b = Self { belief: vec![0.0; n], ties: vec![[None; GROUPS]; n], ways: vec![Vec::new(); n] };
+        let mut b = Self {
+            belief: vec![0.0; n],
+            ties: vec![[None; GROUPS]; n],
+            ways: vec![Vec::new(); n],
+            roots: vec![Vec::new(); n],
+        };
         let mut pass = Pass {
             graph,
             suspects,
@@ -145,6 +152,7 @@ impl Beliefs {
     /// Carries the belief in one domain to those it shares assets with.
     fn spread(&mut self, pass: &mut Pass<'_>, d: usize, value: f64) {
         self.mark_behind(pass, d);
+        self.find_roots(d);
         for Reached { domain, groups, best } in self.reached(pass, d, value) {
             let together = 1.0 - groups.iter().map(|s| 1.0 - s).product::<f64>();
             self.settle(domain, best, value * together, &mut pass.heap);
@@ -163,6 +171,23 @@ impl Beliefs {
         behind.dedup();
         behind.iter().for_each(|b| pass.mark[*b as usize] = index(d));
         pass.behind[d] = behind;
+    }
+
+    /// Notes where the best ways to a domain begin.
+    fn find_roots(&mut self, d: usize) {
+        let mut roots: Vec<u32> = Vec::new();
+        for tie in &self.ways[d] {
+            match tie.from {
+                Some(from) => roots.extend_from_slice(&self.roots[from]),
+                None => roots.push(index(d)),
+            }
+        }
+        if roots.is_empty() {
+            roots.push(index(d)); // A seed.
+        }
+        roots.sort_unstable();
+        roots.dedup();
+        self.roots[d] = roots;
     }
 
     fn reached(&mut self, pass: &mut Pass<'_>, d: usize, value: f64) -> Vec<Reached> {
@@ -222,9 +247,35 @@ impl Beliefs {
     }
 
     /// The score of a domain: its most reliable way, or what its independent ties add up to.
+    ///
+    /// However many ties lead to a doubtful domain, they make nobody less doubtful than it is:
+    /// ties whose ways begin at the same place add up to no more than the belief in the best
+    /// of those they lead to.
     pub fn score(&self, d: usize) -> f64 {
-        let apart = 1.0 - self.ties[d].iter().flatten().map(|t| 1.0 - 0.9 * t.strength).product::<f64>();
-        self.belief[d].max(apart).min(1.0)
+        let mut left: Vec<&Tie> = self.ties[d].iter().flatten().collect();
+        let mut doubt = 1.0;
+        while let Some(tie) = left.pop() {
+            let mut together = vec![tie];
+            let mut at = 0;
+            while let Some(one) = together.get(at).copied() {
+                at += 1;
+                let (same, other) = left.into_iter().partition(|t| self.is_one_root(one, t));
+                left = other;
+                together.extend::<Vec<&Tie>>(same);
+            }
+            let most = together.iter().map(|t| t.from.map_or(1.0, |f| self.belief[f])).fold(0.0, f64::max);
+            let apart = 1.0 - together.iter().map(|t| 1.0 - 0.9 * t.strength).product::<f64>();
+            doubt *= 1.0 - apart.min(most);
+        }
+        self.belief[d].max(1.0 - doubt).min(1.0)
+    }
+
+    /// Whether the ways behind two ties begin at the same place.
+    fn is_one_root(&self, a: &Tie, b: &Tie) -> bool {
+        match (a.from, b.from) {
+            (Some(a), Some(b)) => self.roots[a].iter().any(|r| self.roots[b].binary_search(r).is_ok()),
+            _ => false,
+        }
     }
 
     /// The strongest tie of each group, strongest first.
