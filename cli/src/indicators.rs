@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use kudzu_shared::escape;
-use kudzu_shared::observable::{Observable, parse};
+use kudzu_shared::observable::{Kind, Observable, parse};
 
 use crate::exit::Failure;
 
@@ -242,6 +242,18 @@ impl Read {
     }
 }
 
+/// A name stands for all below it: `*.example.com` means the same, and a name with a star for
+/// a label would cover nothing.
+fn below(item: Observable) -> Observable {
+    let parent = || item.name()?.parent();
+    match (item.kind(), item.wire()) {
+        (Kind::DomainName, [1, b'*', ..]) => {
+            parent().map_or_else(|| item.clone(), |p| Observable::from_name(&p))
+        }
+        _ => item,
+    }
+}
+
 /// Reads a list of observables that policy is made of (scope, exclusions, own assets).
 ///
 /// # Errors
@@ -250,7 +262,7 @@ pub fn list<'a>(what: &str, texts: impl IntoIterator<Item = &'a str>) -> Result<
     let (mut good, mut bad) = (Vec::new(), Vec::new());
     for text in texts {
         match Observable::parse(text) {
-            Ok(observable) => good.push(observable),
+            Ok(observable) => good.push(below(observable)),
             Err(error) => bad.push(format!("{what}: {error}")),
         }
     }
@@ -268,7 +280,7 @@ pub fn file(what: &str, path: &Path) -> Result<Vec<Observable>, Failure> {
     let read = |e| Failure::Failed(anyhow::Error::new(e).context(format!("{what}: read {}", path.display())));
     while let Some(line) = lines.next_line().map_err(read)? {
         match line.indicator {
-            Ok(observable) => good.push(observable),
+            Ok(observable) => good.push(below(observable)),
             Err(error) => bad.push(format!("{what}: {}, {error}", path.display())),
         }
     }
@@ -340,6 +352,12 @@ mod tests {
         let text = failed.text();
         assert!(text.contains("argument 1") && text.contains("argument 2: empty"), "{text}");
         assert!(matches!(failed, Failure::Usage(_)));
+    }
+
+    #[test]
+    fn a_star_in_a_list_stands_for_the_name_below_it() {
+        let good = list("--own-assets", ["*.corp.com", "corp.net"]).unwrap();
+        assert_eq!(good.iter().map(ToString::to_string).collect::<Vec<_>>(), ["corp.com", "corp.net"]);
     }
 
     #[test]

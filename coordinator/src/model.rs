@@ -101,7 +101,8 @@ pub struct Figures {
     pub duplicates: u64,
     /// From submit to the complete tree, before it was ranked.
     pub tree_ms: u64,
-    /// Sum over all questions of their round-trip times: what one after another would take.
+    /// What the questions that were sent would take one after another, each at the tenth
+    /// percentile of its source's answer times: the job's own load does not count.
     pub serial_ms: u64,
     /// Octets that the job's structures hold.
     pub heap_bytes: u64,

@@ -167,15 +167,22 @@ pub struct Pair {
     pub personal: bool,
 }
 
+/// The last second of the year 9999, the last that RFC 3339 can write.
+const LATEST: UnixSeconds = 253_402_300_799;
+
 impl Pair {
     /// A pair without times, open, not personal.
     pub fn new(key: Observable, relation: Relation, value: Observable) -> Self {
         Self { key, relation, value, first_seen: None, last_seen: None, marking: Tlp::Clear, personal: false }
     }
 
-    /// The same with the times that the source reports.
+    /// The same with the times that the source reports. Times before 1970 or after 9999, and a
+    /// last one before the first, are not known: they say more of the source than of the pair.
     pub fn seen(mut self, first: Option<UnixSeconds>, last: Option<UnixSeconds>) -> Self {
-        (self.first_seen, self.last_seen) = (first, last);
+        let sane = |t: &UnixSeconds| (0..=LATEST).contains(t);
+        let (first, last) = (first.filter(sane), last.filter(sane));
+        let upside_down = first.zip(last).is_some_and(|(f, l)| f > l);
+        (self.first_seen, self.last_seen) = if upside_down { (None, None) } else { (first, last) };
         self
     }
 

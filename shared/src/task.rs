@@ -171,7 +171,7 @@ impl Shutdown {
     }
 }
 
-/// SIGINT and SIGTERM share one path: the first begins the shutdown, the second cuts it.
+/// SIGINT, SIGTERM and SIGHUP (the terminal is gone) share one path: the first begins the shutdown, the second cuts it.
 /// Runs until the second; spawn it. Cancel safe.
 ///
 /// # Errors
@@ -179,10 +179,12 @@ impl Shutdown {
 pub async fn on_signals(shutdown: &Shutdown) -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut int, mut term) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hup = signal(SignalKind::hangup())?;
     for again in [false, true] {
         tokio::select! {
             _ = int.recv() => {}
             _ = term.recv() => {}
+            _ = hup.recv() => {}
         }
         if again { shutdown.cut() } else { shutdown.begin() }
     }

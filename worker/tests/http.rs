@@ -57,7 +57,7 @@ impl Evil {
 }
 
 fn http(max_body: u64) -> Http {
-    let limits = HttpLimits { max_body, ..HttpLimits::default() };
+    let limits = HttpLimits { max_body, breaker_after_ms: 0, ..HttpLimits::default() };
     Http::new(limits, 8, Arc::new(limits::Memory::default()), Arc::new(SystemClock)).unwrap()
 }
 

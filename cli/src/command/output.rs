@@ -14,6 +14,7 @@ use crate::console::{self, Paint, Style, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::results::{Folder, Memory, Summary};
 use crate::truth::Score;
+use crate::view::coverage::Known;
 use crate::view::json::escaped;
 use crate::view::text::{count, octets, seconds, shown};
 use crate::view::{candidates, coverage, tree};
@@ -68,7 +69,20 @@ pub fn present(
         Err(failure) if failure.is_closed_pipe() => {}
         shown => shown?,
     }
-    Ok(if result.state == State::Complete { End::Complete } else { End::Partial })
+    if result.state != State::Complete {
+        return Ok(End::Partial);
+    }
+    match coverage::known(result) {
+        Known::Nothing(lookups) => Err(Failure::failed(format!(
+            "nothing is known: all {} lookups failed, and the coverage says how",
+            count(lookups)
+        ))),
+        Known::NotAsked => {
+            tell("nothing was asked: policy, scope or settings rule out every source");
+            Ok(End::Complete)
+        }
+        Known::Something => Ok(End::Complete),
+    }
 }
 
 /// Writes a result to standard output, and its figures to standard error.
@@ -169,7 +183,7 @@ fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
     let mut time = format!("{} questions in {}", count(s.questions), seconds(s.elapsed_ms));
     if times > 1 {
         time.push_str(&format!(
-            "; their answer times add up to {} ({} times as long)",
+            "; one after another they take {} ({} times as long)",
             seconds(s.serial_ms),
             count(times)
         ));

@@ -1,6 +1,6 @@
 //! What was asked of each source, and what came of it.
 
-use kudzu_coordinator::model::{Coverage, SourceCoverage};
+use kudzu_coordinator::model::{Coverage, JobResult, SourceCoverage};
 use kudzu_shared::escape;
 use kudzu_shared::outcome::End;
 
@@ -72,6 +72,30 @@ pub fn is_all_unknown(coverage: &Coverage) -> bool {
 pub fn unknown(coverage: &Coverage) -> u64 {
     let ends = [End::Failed, End::Throttled, End::Dead];
     coverage.values().map(|c| ends.iter().map(|e| c.count(*e)).sum::<u64>()).sum()
+}
+
+/// What the sources told, whatever it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Some answered.
+    Something,
+    /// So many lookups were asked, and none was answered.
+    Nothing(u64),
+    /// No source was asked.
+    NotAsked,
+}
+
+/// Whether the result stands on any answer. What a process knows by itself does not count.
+pub fn known(result: &JobResult) -> Known {
+    let asks = result.tree.rules().asks.iter();
+    let is_other = |name: &String| name != "parts" && asks.clone().any(|r| r.source.name == *name);
+    let others: Vec<_> = result.coverage.iter().filter(|(name, _)| is_other(name)).map(|(_, c)| c).collect();
+    let sum = |ends: &[End]| -> u64 { others.iter().flat_map(|c| ends.iter().map(|e| c.count(*e))).sum() };
+    match (sum(&[End::Found, End::Empty]), sum(&[End::Failed, End::Throttled, End::Dead])) {
+        (0, 0) => Known::NotAsked,
+        (0, failed) => Known::Nothing(failed),
+        _ => Known::Something,
+    }
 }
 
 #[cfg(test)]

@@ -210,6 +210,11 @@ impl Job {
         (l.ask, self.store.names.get(l.key).to_owned())
     }
 
+    /// The plan's ask that a lookup belongs to, by index.
+    pub fn ask_of(&self, lookup: Ticket) -> u8 {
+        self.store.lookups.get(ticket::lookup(lookup)).map_or(0, |l| l.ask)
+    }
+
     /// The round that a lookup was sent in: 0 is the first.
     pub fn round(&self, lookup: Ticket) -> u8 {
         ticket::round(lookup)
@@ -306,6 +311,8 @@ impl Job {
     fn ask_again(&mut self, now: u64, id: LookupId) -> bool {
         let lookup = &mut self.store.lookups[id];
         let transient = lookup.verdicts().any(|(_, v)| v.is_transient());
+        let again = transient && lookup.rounds < self.settings.rounds;
+        self.tree.cut_short |= again && self.tree.stopped.is_some() && lookup.is(state::DEMANDED);
         if !transient || lookup.rounds >= self.settings.rounds || self.tree.stopped.is_some() {
             return false;
         }
@@ -396,6 +403,8 @@ impl Job {
             return;
         }
         self.tree.stopped = Some(verdict);
+        let open = |l: &super::store::Lookup| l.is(state::DEMANDED) && !l.is(state::ENDED);
+        self.tree.cut_short |= self.store.lookups.iter().any(open);
         self.end_open(verdict);
     }
 

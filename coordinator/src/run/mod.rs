@@ -3,6 +3,7 @@
 mod archive;
 mod dispatch;
 mod runner;
+mod serial;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -15,6 +15,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{self, Outgoing, Template};
+use super::serial::Serial;
 use super::{Inner, archive};
 use crate::core::job::{Action, Event, Job, Taken};
 use crate::model::{EvidenceQuestion, EvidenceRow, Figures, JobResult, Progress, State};
@@ -60,7 +61,7 @@ struct Running {
     rows: Vec<EvidenceRow>,
     keep_rows: bool,
     figures: Figures,
-    serial_us: u64,
+    serial: Serial,
     done: bool,
 }
 
@@ -86,7 +87,7 @@ impl Runner {
             rows: Vec::new(),
             keep_rows: self.evidence.is_some(),
             figures: Figures::default(),
-            serial_us: 0,
+            serial: Serial::default(),
             done: false,
         };
         r.carry_out();
@@ -211,7 +212,9 @@ impl Running {
             let event = Event::Result { lookup: result.seq, part: result.part, answer };
             // Late and repeated results are no evidence, and nobody waited for them.
             let Some(taken) = self.job.on_event(now, event, &mut self.actions) else { continue };
-            self.serial_us += taken.questions.iter().map(|q| u64::from(q.rtt_us)).sum::<u64>();
+            let ask = self.job.ask_of(result.seq);
+            let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
+            answered.for_each(|q| self.serial.add(ask, q.rtt_us));
             self.figures.cached += if result.cached { taken.questions.len() as u64 } else { 0 };
             if self.keep_rows {
                 let ask = &results.asks[usize::from(result.ask)];
@@ -260,7 +263,9 @@ async fn finish(r: Running) -> Option<JobResult> {
     let now = r.now();
     let compute = move || {
         let mut progress = r.job.progress(now);
-        let partial = r.job.tree.stopped.map(|v| match v {
+        // One that was stopped when all was asked is complete all the same.
+        let stopped = r.job.tree.stopped.filter(|_| r.job.tree.cut_short);
+        let partial = stopped.map(|v| match v {
             Verdict::Cancelled => "cancelled",
             _ => "deadline",
         });
@@ -268,7 +273,7 @@ async fn finish(r: Running) -> Option<JobResult> {
             duplicates: r.job.duplicates,
             asked_ahead_unused: r.job.unused(),
             heap_bytes: r.job.heap_bytes() as u64,
-            serial_ms: r.serial_us / 1000,
+            serial_ms: r.serial.ms(),
             tree_ms: now,
             ..r.figures
         };

@@ -84,6 +84,8 @@ pub struct Builder {
     pub(super) bugs: Bugs,
     /// Set once the job is over its deadline or cancelled: what is not asked yet never is.
     pub stopped: Option<Verdict>,
+    /// Whether that changed anything: something the tree demands was not asked to its end.
+    pub cut_short: bool,
 }
 
 impl Builder {
@@ -109,6 +111,7 @@ impl Builder {
             refused: vec![0; rules.asks.len()],
             bugs,
             stopped: None,
+            cut_short: false,
         };
         for seed in &seeds {
             if let Some(id) = store.intern(seed.as_ref()) {
@@ -293,6 +296,7 @@ impl Builder {
             return Some(Verdict::Budget);
         }
         if !known && self.stopped.is_some() {
+            self.cut_short = true;
             return self.stopped;
         }
         *spent += 1;
@@ -303,6 +307,7 @@ impl Builder {
 
     fn demand_probes(&mut self, rules: &Rules, store: &mut Store, ask: &mut Vec<LookupId>) {
         if self.stopped.is_some() {
+            self.cut_short |= self.zones.has_ripe();
             return;
         }
         let Some(at) = rules.probe_rule() else { return };

@@ -7,7 +7,8 @@ use crate::core::store::state;
 use crate::model::{Coverage, SourceCoverage};
 
 impl Tree {
-    /// Lookups and questions by source, end and verdict. Only what the tree demanded counts.
+    /// Lookups and questions by source, end and verdict. Only what the tree demanded counts;
+    /// what was skipped is no question that was asked.
     pub fn coverage(&self) -> Coverage {
         let mut coverage = Coverage::new();
         for rule in &self.rules.asks {
@@ -20,7 +21,7 @@ impl Tree {
             entry.lookups += 1;
             *entry.ends.entry(lookup.end().as_str()).or_default() += 1;
             for (_, verdict) in lookup.verdicts() {
-                entry.questions += 1;
+                entry.questions += u64::from(verdict.end() != End::Skipped);
                 *entry.verdicts.entry(verdict).or_default() += 1;
             }
         }
@@ -28,7 +29,6 @@ impl Tree {
             let rule = &self.rules.asks[usize::from(*ask)];
             let Some(entry) = coverage.get_mut(&rule.source.name) else { continue };
             entry.lookups += lookups;
-            entry.questions += questions;
             *entry.ends.entry(verdict.end().as_str()).or_default() += lookups;
             *entry.verdicts.entry(*verdict).or_default() += questions;
         }

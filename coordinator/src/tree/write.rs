@@ -124,7 +124,7 @@ impl Tree {
             "exclude": digest_of(&spec.policy.exclude),
             "own_assets": digest_of(&spec.policy.own_assets),
             "allow_private": spec.policy.allow_private,
-            "plan": { "name": rules.plan.name, "sha256": rules.plan.digest() },
+            "plan": { "name": clean(&rules.plan.name), "sha256": rules.plan.digest() },
             "asks": rules.asks.iter().map(|r| r.source.name.as_str()).collect::<Vec<_>>(),
             "budgets": rules.budgets,
             "packs": packs,

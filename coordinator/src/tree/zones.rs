@@ -64,6 +64,11 @@ impl Zones {
         }
     }
 
+    /// Whether some zones wait to be probed.
+    pub fn has_ripe(&self) -> bool {
+        !self.ripe.is_empty()
+    }
+
     /// The random names to ask for the zones that became ripe, from the job's salt.
     pub fn probes(&mut self, salt: u64) -> Vec<(usize, Name)> {
         self.ripe.sort_unstable(); // Whatever order they ripened in.

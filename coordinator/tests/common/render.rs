@@ -194,13 +194,13 @@ impl Reference<'_> {
             lookups += 1;
             *ends.entry(End::of(lookup.outcome.verdicts.iter().copied()).as_str()).or_default() += 1;
             for verdict in &lookup.outcome.verdicts {
-                questions += 1;
+                questions += u64::from(verdict.end() != End::Skipped);
                 *verdicts.entry(verdict.as_str()).or_default() += 1;
             }
         }
         for ((ask, verdict), n) in self.never.iter().filter(|((ask, _), _)| is_own(*ask)) {
             let each = u64::from(self.case.questions(*ask)) * n;
-            (lookups, questions) = (lookups + n, questions + each);
+            lookups += n;
             *ends.entry(verdict.end().as_str()).or_default() += n;
             *verdicts.entry(verdict.as_str()).or_default() += each;
         }

@@ -89,6 +89,7 @@ fn services(config: &Config, layers: &mut Layers) {
 fn engine(config: &Config, layers: &mut Layers) {
     let Config { http, worker, coordinator, .. } = config;
     within(layers, "http.max_body", http.max_body, 1024..=1 << 30);
+    within(layers, "http.breaker_after_ms", http.breaker_after_ms, 0..=DAY_MS);
     within(layers, "http.max_redirects", http.max_redirects, 0..=10);
     if http.user_agent.is_empty() || http.user_agent.chars().any(|c| !(' '..='~').contains(&c)) {
         layers.complain("http.user_agent", "write one line of printable ASCII".into());

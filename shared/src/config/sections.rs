@@ -278,6 +278,8 @@ pub struct HttpLimits {
     pub max_body: u64,
     /// Redirects followed at most.
     pub max_redirects: u32,
+    /// How long an upstream fails before it is spared, in milliseconds.
+    pub breaker_after_ms: u64,
     /// How kudzu names itself.
     pub user_agent: String,
 }
@@ -287,6 +289,7 @@ impl Default for HttpLimits {
         Self {
             max_body: 8 * 1024 * 1024,
             max_redirects: 3,
+            breaker_after_ms: 5_000,
             user_agent: concat!("kudzu/", env!("CARGO_PKG_VERSION")).into(),
         }
     }

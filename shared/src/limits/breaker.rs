@@ -17,6 +17,9 @@ pub struct Settings {
     pub ratio: f64,
     /// ... once there are so many outcomes (at most 64).
     pub samples: u32,
+    /// ... and only when this has gone on for so long. What fails for good is asked again in
+    /// later rounds, one failure after the other: that is not an upstream that is down.
+    pub lasting: Duration,
     /// How long it first stays open; doubled each time the probe fails.
     pub open_min: Duration,
     /// The longest that it stays open.
@@ -31,6 +34,7 @@ impl Default for Settings {
             consecutive: 20,
             ratio: 0.9,
             samples: 64,
+            lasting: Duration::from_secs(5),
             open_min: Duration::from_secs(1),
             open_max: Duration::from_secs(60),
             probe: Duration::from_secs(15),
@@ -69,6 +73,8 @@ pub struct Breaker {
     history: u64,
     outcomes: u32,
     run: u32,
+    /// Since when at least half of the outcomes have been failures.
+    failing: Option<Instant>,
     opened: u32,
     jitter: u64,
 }
@@ -76,7 +82,16 @@ pub struct Breaker {
 impl Breaker {
     /// Closed. The seed spreads the probes of many breakers.
     pub fn new(seed: u64) -> Self {
-        Self { state: State::Closed, generation: 0, history: 0, outcomes: 0, run: 0, opened: 0, jitter: seed }
+        Self {
+            state: State::Closed,
+            generation: 0,
+            history: 0,
+            outcomes: 0,
+            run: 0,
+            failing: None,
+            opened: 0,
+            jitter: seed,
+        }
     }
 
     /// Whether to ask now.
@@ -102,12 +117,14 @@ impl Breaker {
                 self.history = self.history << 1 | u64::from(!ok);
                 self.outcomes = (self.outcomes + 1).min(64);
                 self.run = if ok { 0 } else { self.run + 1 };
-                if !ok && self.is_over(settings) {
+                let half = 2 * self.history.count_ones() >= self.outcomes;
+                self.failing = half.then(|| *self.failing.get_or_insert(now));
+                if !ok && self.is_over(settings, now) {
                     self.open(settings, now);
                 }
             }
             State::HalfOpen { .. } if ok => {
-                (self.history, self.outcomes, self.run, self.opened) = (0, 0, 0, 0);
+                (self.history, self.outcomes, self.run, self.failing, self.opened) = (0, 0, 0, None, 0);
                 self.enter(State::Closed);
             }
             State::HalfOpen { .. } => self.open(settings, now),
@@ -121,10 +138,11 @@ impl Breaker {
         self.state == State::Closed
     }
 
-    fn is_over(&self, settings: &Settings) -> bool {
+    fn is_over(&self, settings: &Settings, now: Instant) -> bool {
+        let lasting = self.failing.is_some_and(|since| now.duration_since(since) >= settings.lasting);
         let enough = self.outcomes >= settings.samples.min(64);
         let share = f64::from(self.history.count_ones()) / f64::from(self.outcomes.max(1));
-        self.run >= settings.consecutive.max(1) || (enough && share >= settings.ratio)
+        lasting && (self.run >= settings.consecutive.max(1) || (enough && share >= settings.ratio))
     }
 
     fn open(&mut self, settings: &Settings, now: Instant) {

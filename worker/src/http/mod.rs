@@ -80,12 +80,14 @@ impl Http {
         limiter: Arc<dyn Limiter>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Error> {
+        let lasting = Duration::from_millis(limits.breaker_after_ms);
+        let settings = Settings { lasting, ..Settings::default() };
         Ok(Self {
             public: client(&limits, Scope::Public)?,
             private: client(&limits, Scope::Private)?,
             limits,
             limiter,
-            breakers: Breakers::new(Settings::default(), rand::random(), BREAKERS),
+            breakers: Breakers::new(settings, rand::random(), BREAKERS),
             slots: Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)),
             clock,
         })

@@ -5,7 +5,7 @@ use super::*;
 const STEP: Duration = Duration::from_millis(10);
 
 fn quick() -> Settings {
-    Settings { consecutive: 3, samples: 10, ratio: 0.5, ..Settings::default() }
+    Settings { consecutive: 3, samples: 10, ratio: 0.5, lasting: Duration::ZERO, ..Settings::default() }
 }
 
 fn ask(b: &mut Breaker, s: &Settings, now: Instant) -> Option<Ticket> {
@@ -143,4 +143,16 @@ proptest! {
         }
         prop_assert!(b.is_closed());
     }
+}
+
+#[test]
+fn what_fails_for_a_moment_opens_nothing() {
+    let s = Settings { lasting: Duration::from_secs(5), ..quick() };
+    let (start, mut b) = (Instant::now(), Breaker::new(1));
+    for n in 0..100 {
+        fail(&mut b, &s, start + n * STEP);
+    }
+    assert!(b.is_closed(), "a hundred failures within a second");
+    fail(&mut b, &s, start + s.lasting);
+    assert!(!b.is_closed());
 }
