@@ -148,8 +148,11 @@ pub struct Summary<'a> {
     pub duplicates: u64,
     /// The most memory the process had.
     pub peak_rss_bytes: Option<u64>,
-    /// Memory that a node of the result takes, everything in the process counted.
+    /// Memory that a node takes in the coordinator's structures, by their own count.
     pub bytes_per_node: Option<f64>,
+    /// Memory that the process gained from submit to result, a node: workers and cache in it,
+    /// and in a demo the simulated internet.
+    pub process_bytes_per_node: Option<f64>,
     /// By source.
     pub coverage: &'a Coverage,
     /// What was found of what the simulated internet hides.
@@ -167,6 +170,7 @@ impl<'a> Summary<'a> {
         truth: Option<Score>,
     ) -> Self {
         let grown = after.resident.zip(before.resident).map(|(a, b)| a.saturating_sub(b));
+        let a_node = |b: u64| (tree.nodes > 0).then(|| (b as f64 / tree.nodes as f64 * 10.0).round() / 10.0);
         Self {
             state: result.state,
             partial: result.partial,
@@ -183,9 +187,8 @@ impl<'a> Summary<'a> {
             asked_ahead_unused: result.figures.asked_ahead_unused,
             duplicates: result.figures.duplicates,
             peak_rss_bytes: after.peak,
-            bytes_per_node: grown
-                .filter(|_| tree.nodes > 0)
-                .map(|g| (g as f64 / tree.nodes as f64 * 10.0).round() / 10.0),
+            bytes_per_node: a_node(result.figures.heap_bytes),
+            process_bytes_per_node: grown.and_then(a_node),
             coverage: &result.coverage,
             truth,
         }

@@ -104,8 +104,10 @@ fn wrong_use_has_code_2_and_says_what_to_write() {
     let syntax = folder.path().join("syntax.toml");
     fs::write(&syntax, "[dns\n").unwrap();
     let lists = folder.path().join("lists.toml");
-    fs::write(&lists, "[policy]\nexclude = [\"a..b\"]\n[pairs]\nmine = \"/no/such.csv\"\n").unwrap();
-    let table: [(&[&str], &[&str]); 14] = [
+    fs::write(&lists, "[policy]\nexclude = [\"a..b\"]\n").unwrap();
+    let pairs = folder.path().join("pairs.toml");
+    fs::write(&pairs, "[pairs]\nmine = \"/no/such.csv\"\n").unwrap();
+    let table: [(&[&str], &[&str]); 15] = [
         (&["pivot", "evil.com", "--plan", "quick"], &["no plan \"quick\"", "fast, infra, deep"]),
         (&["pivot", "evil.com", "--plan", "no/plan.toml"], &["no/plan.toml"]),
         (&["pivot", "evil.com", "--config", broken], &["nowhere", "timeout_ms", "odd"]),
@@ -119,10 +121,8 @@ fn wrong_use_has_code_2_and_says_what_to_write() {
         (&["pivot"], &["INDICATOR"]),
         (&["enrich", "/no/such/list"], &["/no/such/list"]),
         (&["enrich", "-", "--depth", "3"], &["--depth", "kudzu pivot"]),
-        (
-            &["config", "check", "--config", lists.to_str().unwrap()],
-            &["policy.exclude: `a..b`", "/no/such.csv"],
-        ),
+        (&["config", "check", "--config", lists.to_str().unwrap()], &["policy.exclude: `a..b`"]),
+        (&["config", "check", "--config", pairs.to_str().unwrap()], &["/no/such.csv"]),
     ];
     for (args, wanted) in table {
         let output = kudzu(args, b"");

@@ -75,6 +75,7 @@ fn the_files_agree(folder: &Path, summary: &Value) {
         "lookups",
         "questions",
         "elapsed_ms",
+        "tree_ms",
         "first_tree_ms",
         "serial_ms",
         "cached",
@@ -82,6 +83,7 @@ fn the_files_agree(folder: &Path, summary: &Value) {
         "duplicates",
         "peak_rss_bytes",
         "bytes_per_node",
+        "process_bytes_per_node",
         "coverage",
         "truth",
     ]

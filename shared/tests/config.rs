@@ -147,7 +147,12 @@ window = 0
 [pairs]
 \"My Pairs\" = \"x\"
 ";
-    let vars = [("KUDZU_WORKER__LOOKUPS", "-1"), ("KUDZU_POLICY__PAP", "blue"), ("KUDZU_NOPE__X", "1")];
+    let vars = [
+        ("KUDZU_WORKER__LOOKUPS", "-1"),
+        ("KUDZU_POLICY__PAP", "blue"),
+        ("KUDZU_NOPE__X", "1"),
+        ("KUDZU_PDNS_USER", "me"),
+    ];
     let found = errors(load(file, &vars, &[("http.max_redirects", "99")]));
     let expected = [
         "k.toml:2: dns.resolvers: no address: \"resolver.example\", \"1.2.3\"; write",
@@ -161,6 +166,7 @@ window = 0
         "environment variable KUDZU_WORKER__LOOKUPS: worker.lookups: ",
         "environment variable KUDZU_POLICY__PAP: policy.pap: PAP \"blue\" is not known",
         "environment variable KUDZU_NOPE__X: nope: unknown field `nope`",
+        "environment variable KUDZU_PDNS_USER: is no setting: write KUDZU_PDNS__USER",
         "flag: http.max_redirects: 99 is not in 0 to 10",
     ];
     for line in expected {

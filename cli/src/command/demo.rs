@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn the_settings_of_whoever_runs_it_ask_nobody_else() {
         let text = "[sources.spy]\nurl = \"https://spy.example/{key}\"\ntakes = [\"domain-name\"]\nvalue = \"/x\"\n\
-            [pairs]\nmine = \"mine.csv\"\ngiven = \"given.csv\"\n[policy]\npap = \"RED\"\nexclude = [\"com\"]\n";
+            [pairs]\nmine = \"mine.csv\"\ngiven = \"given.csv\"\n[policy]\npap = \"RED\"\nexclude = [\"bank.com\"]\n";
         let mut config = Config::parse("kudzu.toml".as_ref(), text).unwrap();
         let engine = EngineArgs { pairs: vec!["given=given.csv".into()], ..EngineArgs::default() };
         alone(&mut config, &engine);

@@ -193,8 +193,8 @@ fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
     );
     lines.push(time);
     if let Some(peak) = s.peak_rss_bytes {
-        let node = s.bytes_per_node.map(|b| format!(", {} B a node", count(b as u64))).unwrap_or_default();
-        lines.push(format!("memory {} at most{node}", octets(peak)));
+        let node = s.bytes_per_node.map(|b| format!("; its coordinator's structures hold {b:.0} B a node"));
+        lines.push(format!("memory of the process {} at most{}", octets(peak), node.unwrap_or_default()));
     }
     if let Some(t) = &s.truth {
         lines.push(format!(

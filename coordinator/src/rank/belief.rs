@@ -291,14 +291,23 @@ impl Beliefs {
     }
 
     /// Whether the graph holds a group that looks like one hand: many young domains, tied
-    /// strongly and in several ways. A company's handful of names does not.
+    /// strongly and in several ways, that meet the seeds in several places. A company's
+    /// handful of names does not, nor does an agency one of whose names lives at a seed's
+    /// address by chance.
     pub fn one_hand(&self, graph: &Graph) -> bool {
         const ENOUGH: usize = 12;
+        const PLACES: usize = 3;
         const YOUNG: i64 = 2 * 365 * 86_400;
         let young =
             |d: &usize| graph.domains[*d].registered.is_some_and(|r| graph.now.saturating_sub(r) < YOUNG);
         let strong = (0..graph.domains.len()).filter(|d| self.score(*d) >= 0.5 && young(d));
-        strong.count() >= ENOUGH
+        let strong: Vec<usize> = strong.collect();
+        let mut places: Vec<u32> = strong.iter().flat_map(|d| self.roots[*d].iter().copied()).collect();
+        places.sort_unstable();
+        places.dedup();
+        // A seed that is a domain is known to be of that hand.
+        let known = places.iter().any(|r| graph.domains[*r as usize].seed);
+        strong.len() >= ENOUGH && (known || places.len() >= PLACES)
     }
 }
 

@@ -151,7 +151,7 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
 
 impl Handle {
     /// Takes a job: writes its record, then runs it. `evidence` gets a row for each accepted
-    /// result; while it is full, the job waits. Not cancel safe: a cancelled submit may
+    /// result; while it is full, the job asks no more. Not cancel safe: a cancelled submit may
     /// leave a record without a job.
     ///
     /// # Errors

@@ -78,9 +78,23 @@ impl Layers {
 
     pub(super) fn environment(&mut self, vars: &dyn Vars) {
         for (name, text) in vars.all() {
-            let Some(key) = name.strip_prefix(PREFIX).filter(|k| k.contains("__")) else { continue };
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if !key.contains("__") {
+                self.one_underscore(&name, key);
+                continue;
+            }
             let path: KeyPath = key.split("__").map(str::to_ascii_lowercase).collect();
             self.set(path, &text, Origin::Variable(name));
+        }
+    }
+
+    /// A variable that would be a setting with two underscores is told, not passed over.
+    fn one_underscore(&mut self, name: &str, key: &str) {
+        let defaults = toml::Table::try_from(Config::default()).unwrap_or_default();
+        let Some((section, rest)) = key.split_once('_') else { return };
+        if defaults.contains_key(&section.to_ascii_lowercase()) && !rest.is_empty() {
+            let what = format!("is no setting: write {PREFIX}{section}__{rest}, with two underscores");
+            self.problem(Origin::Variable(name.to_owned()), "", what);
         }
     }
 

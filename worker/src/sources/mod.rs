@@ -17,6 +17,7 @@ mod certs;
 pub mod certs_fingerprint;
 pub mod certs_name;
 #[cfg(test)]
+#[path = "corpus_tests.rs"]
 mod corpus;
 pub mod declared;
 pub mod dns_addr;

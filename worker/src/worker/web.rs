@@ -17,8 +17,8 @@ use crate::http::Exchange;
 use crate::sources::{Found, Work};
 
 /// How long another worker is given to bring an answer that it has leased. It gives the lease
-/// back when its lookup has ended, which may wait long for its upstream's turn; only the
-/// lease of one that died lasts so long.
+/// back when its lookup has ended, which may wait long for its upstream's turn. Who waits longer
+/// than this, or died, loses it, and both may ask.
 const LEASE: Duration = Duration::from_secs(30);
 /// How much later than its deadline a lookup is cut off.
 const GRACE: Duration = Duration::from_millis(50);
