@@ -87,7 +87,7 @@ mod tests {
         let lists: [&[&str]; 5] = [
             &["corp.example.com", "AS64500", "someone@else.org"],
             &["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"],
-            &["com", "10.0.0.0/8", "https://site.net/a"],
+            &["com.", "10.0.0.0/8", "https://site.net/a"],
             &["192.0.2.128/25", "192.0.2.0/24"],
             &[],
         ];
