@@ -33,7 +33,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// One setting, any that kudzu.toml has: --set dns.rate=50 --set
-    /// pdns.url=https://pdns.example/query/ (repeatable; secrets belong in the environment:
+    /// pdns.rate=5 (repeatable; secrets belong in the environment:
     /// KUDZU_PDNS__PASSWORD)
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub settings: Vec<String>,

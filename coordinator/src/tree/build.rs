@@ -19,7 +19,7 @@ use crate::core::intern::ObsId;
 use crate::core::planted::{Bugs, Planted};
 use crate::core::store::{Edge, LookupId, NIL, NO_DEPTH, Store, flag, relation, state};
 
-/// Why values of a node are not in the tree; bits of [`Cut`].
+/// Why values of a node are not in the tree; bits of an entry of [`Builder::cuts`].
 pub mod cut {
     /// More values than make a hub.
     pub const HUB: u8 = 1;
