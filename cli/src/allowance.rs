@@ -39,11 +39,7 @@ impl Allowance {
     /// Takes off what a chunk used. What was skipped was not asked.
     pub fn spend(&mut self, used: &Coverage) {
         for (source, c) in used {
-            let skipped = |(v, n): (&kudzu_shared::outcome::Verdict, &u64)| {
-                if v.end() == End::Skipped { 0 } else { *n }
-            };
-            let questions: u64 = c.verdicts.iter().map(skipped).sum();
-            self.questions = self.questions.map(|left| left.saturating_sub(questions));
+            self.questions = self.questions.map(|left| left.saturating_sub(c.questions));
             if let Some(left) = self.credits.get_mut(source) {
                 *left = left.saturating_sub(c.lookups.saturating_sub(c.count(End::Skipped)));
             }
@@ -68,7 +64,7 @@ mod tests {
         assert!(left.is_limited());
         let used = SourceCoverage {
             lookups: 7,
-            questions: 7,
+            questions: 4,
             ends: BTreeMap::from([("found", 3), ("failed", 1), ("skipped", 3)]),
             verdicts: BTreeMap::from([(Verdict::Found, 3), (Verdict::Timeout, 1), (Verdict::Budget, 3)]),
             unavailable: None,

@@ -1,8 +1,7 @@
 //! A source that the settings name and that cannot be asked, with the reason.
 
-use kudzu_shared::marking::Tlp;
 use kudzu_shared::outcome::Verdict;
-use kudzu_shared::source::{Class, Contact, SourceInfo};
+use kudzu_shared::source::SourceInfo;
 use kudzu_worker::sources::{Asked, Found, LocalSource, Source, Work};
 
 /// Stands in the place of a source and answers nothing.
@@ -16,23 +15,8 @@ impl Off {
 
     /// In the place of a pair set that cannot be read.
     pub fn pairs(name: &str, why: &str) -> Self {
-        let info = SourceInfo {
-            name: format!("pairs.{name}"),
-            doc: "pairs of a local file".into(),
-            class: Class::Local,
-            takes: Vec::new(),
-            returns: Vec::new(),
-            contact: Contact::Nobody,
-            max_tlp: Tlp::Red,
-            marking: Tlp::Clear,
-            types: Vec::new(),
-            endpoint: None,
-            unavailable: None,
-            credits: None,
-            licensed: false,
-            rate: None,
-            digest: 0,
-        };
+        let doc = "pairs of a local file".into();
+        let info = SourceInfo::local(format!("pairs.{name}"), doc, Vec::new(), Vec::new());
         Self::new(info, why)
     }
 }

@@ -17,7 +17,7 @@ use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::source::{Class, Contact, SourceInfo};
+use kudzu_shared::source::{Class, SourceInfo};
 
 /// Names on one address, as passive DNS knows them.
 const HOSTED: u32 = 20;
@@ -84,23 +84,8 @@ impl World {
 }
 
 fn source(name: &str, class: Class, takes: Kind, returns: &[Relation], types: &[&str]) -> SourceInfo {
-    SourceInfo {
-        name: name.into(),
-        doc: String::new(),
-        class,
-        takes: vec![takes],
-        returns: returns.into(),
-        contact: Contact::Nobody,
-        max_tlp: Tlp::Red,
-        marking: Tlp::Clear,
-        types: types.iter().map(|t| (*t).into()).collect(),
-        endpoint: None,
-        unavailable: None,
-        credits: None,
-        licensed: false,
-        rate: None,
-        digest: 0,
-    }
+    let info = SourceInfo::local(name.into(), String::new(), vec![takes], returns.into());
+    SourceInfo { class, types: types.iter().map(|t| (*t).into()).collect(), ..info }
 }
 
 fn rules(nodes: u32) -> Rules {

@@ -17,7 +17,7 @@ use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::source::{Class, Contact, SourceInfo};
+use kudzu_shared::source::SourceInfo;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_780_000_000;
@@ -70,23 +70,8 @@ impl Known {
     }
 
     fn tree(&self, seeds: &[Observable]) -> Tree {
-        let source = SourceInfo {
-            name: "known".into(),
-            doc: "what the test says".into(),
-            class: Class::Local,
-            takes: Kind::ALL.to_vec(),
-            returns: Relation::ALL.to_vec(),
-            contact: Contact::Nobody,
-            max_tlp: Tlp::Red,
-            marking: Tlp::Clear,
-            types: Vec::new(),
-            endpoint: None,
-            unavailable: None,
-            credits: None,
-            licensed: false,
-            rate: None,
-            digest: 0,
-        };
+        let (doc, takes, returns) = ("what the test says".into(), Kind::ALL.to_vec(), Relation::ALL.to_vec());
+        let source = SourceInfo::local("known".into(), doc, takes, returns);
         let plan = Plan::parse("[budgets]\ndepth = 8\n[[ask]]\nsource = \"known\"\n", "test").unwrap();
         let spec = JobSpec {
             id: JobId(1),

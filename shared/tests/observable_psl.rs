@@ -1,7 +1,7 @@
-//! Registrable domains by the public suffix list.
+//! Registrable and registered domains by the public suffix list.
 
 use kudzu_shared::observable::Name;
-use kudzu_shared::observable::psl::{psl_version, registrable};
+use kudzu_shared::observable::psl::{is_registered, psl_version, registrable};
 
 fn shown(name: Option<Name>) -> Option<String> {
     name.map(|n| n.to_string())
@@ -29,6 +29,18 @@ fn registrable_domains() {
         assert_eq!(shown(registrable(&read)).as_deref(), domain, "{name}");
     }
     assert_eq!(registrable(&Name::from_text(".").unwrap()), None);
+}
+
+#[test]
+fn what_is_below_a_private_suffix_is_not_registered() {
+    let is = |text: &str| is_registered(&Name::from_text(text).unwrap());
+    for yes in ["duckdns.org", "github.io", "example.com", "example.co.uk", "blogspot.com", "x.unknown"] {
+        assert!(is(yes), "{yes}");
+    }
+    for no in ["evil.duckdns.org", "x.github.io", "www.example.com", "co.uk", "com", "a.b.amazonaws.com", "."]
+    {
+        assert!(!is(no), "{no}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `kudzu demo`
 
 use anyhow::Context as _;
-use kudzu_shared::config::{Config, PolicyDefaults};
+use kudzu_shared::config::Config;
 use kudzu_shared::job::JobKind;
 use kudzu_shared::observable::Observable;
 use kudzu_simnet::{ListenConfig, Server};
@@ -67,12 +67,9 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
 /// command does elsewhere.
 fn alone(config: &mut Config, engine: &EngineArgs) {
     let by_flag = |name: &String| engine.pairs.iter().any(|p| p.split('=').next() == Some(name));
-    config.sources.clear();
-    config.pairs.retain(|name, _| by_flag(name));
-    config.policy = PolicyDefaults::default();
-    // Only what says how the engine works is left.
-    let Config { dns, rdap, pdns, certs, packs, .. } = Config::default();
-    *config = Config { dns, rdap, pdns, certs, packs, ..std::mem::take(config) };
+    let Config { mut pairs, http, worker, coordinator, .. } = std::mem::take(config);
+    pairs.retain(|name, _| by_flag(name));
+    *config = Config { pairs, http, worker, coordinator, ..Config::default() };
 }
 
 fn seeds(texts: &[String]) -> Result<Vec<Observable>, Failure> {
@@ -86,6 +83,8 @@ fn seeds(texts: &[String]) -> Result<Vec<Observable>, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use kudzu_shared::config::PolicyDefaults;
+
     use super::*;
 
     #[test]

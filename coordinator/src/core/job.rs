@@ -13,7 +13,7 @@ use super::parts::Parts;
 use super::planted::{Bugs, Planted};
 use super::queue::{Batch, Limits, Queue};
 pub use super::report::Counts;
-use super::store::{LookupId, Store, state};
+use super::store::{Lookup, LookupId, Store, state};
 use super::ticket::{self, Ticket};
 use crate::tree::build::Builder;
 use crate::tree::rules::Rules;
@@ -311,9 +311,11 @@ impl Job {
     fn ask_again(&mut self, now: u64, id: LookupId) -> bool {
         let lookup = &mut self.store.lookups[id];
         let transient = lookup.verdicts().any(|(_, v)| v.is_transient());
-        let again = transient && lookup.rounds < self.settings.rounds;
-        self.tree.cut_short |= again && self.tree.stopped.is_some() && lookup.is(state::DEMANDED);
-        if !transient || lookup.rounds >= self.settings.rounds || self.tree.stopped.is_some() {
+        if !transient || lookup.rounds >= self.settings.rounds {
+            return false;
+        }
+        if self.tree.stopped.is_some() {
+            self.tree.cut_short |= lookup.is(state::DEMANDED);
             return false;
         }
         let due = now + (self.settings.retry_ms << lookup.rounds);
@@ -403,7 +405,7 @@ impl Job {
             return;
         }
         self.tree.stopped = Some(verdict);
-        let open = |l: &super::store::Lookup| l.is(state::DEMANDED) && !l.is(state::ENDED);
+        let open = |l: &Lookup| l.is(state::DEMANDED) && !l.is(state::ENDED);
         self.tree.cut_short |= self.store.lookups.iter().any(open);
         self.end_open(verdict);
     }

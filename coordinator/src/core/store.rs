@@ -212,6 +212,12 @@ impl Store {
         id
     }
 
+    /// Whether the tree demands a lookup; of a probe it knows nothing.
+    pub fn is_demanded(&self, lookup: LookupId) -> bool {
+        let lookup = &self.lookups[lookup];
+        lookup.is(state::DEMANDED) && self.entries[lookup.key].flags & flag::PROBE == 0
+    }
+
     /// The pairs of a key, newest first, whatever lookup brought them.
     pub fn edges_of(&self, key: ObsId) -> impl Iterator<Item = Edge> {
         let mut at = self.entries[key].first_edge;
@@ -264,7 +270,7 @@ impl Store {
         self.entries[key].first_edge = at;
     }
 
-    /// The true total that demanded lookups report for a key's relation.
+    /// The true total that the lookups that count report for a key's relation.
     pub fn total(&self, key: ObsId, relation: u8, counts: impl Fn(LookupId) -> bool) -> Option<u64> {
         let reported = self.totals.get(&key)?.iter();
         reported.filter(|(r, lookup, _)| *r == relation && counts(*lookup)).map(|(.., total)| *total).max()

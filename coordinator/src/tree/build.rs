@@ -403,11 +403,7 @@ impl Builder {
     }
 
     fn is_hub(&self, rules: &Rules, store: &Store, id: ObsId, rel: u8, found: usize) -> bool {
-        let demanded = |l: LookupId| {
-            let lookup = &store.lookups[l];
-            lookup.is(state::DEMANDED) && store.entries[lookup.key].flags & flag::PROBE == 0
-        };
-        let total = store.total(id, rel, demanded).unwrap_or(0).max(found as u64);
+        let total = store.total(id, rel, |l| store.is_demanded(l)).unwrap_or(0).max(found as u64);
         total > u64::from(rules.plan.hub_of(relation(rel)))
     }
 

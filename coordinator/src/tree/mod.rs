@@ -232,15 +232,9 @@ impl Tree {
         relations.into_iter().flat_map(|rel| self.stubs_of(n, id, rel, group(rel))).collect()
     }
 
-    /// Whether the tree demands a lookup; of probes it knows nothing.
-    fn is_demanded(&self, lookup: u32) -> bool {
-        let lookup = &self.store.lookups[lookup];
-        lookup.is(state::DEMANDED) && self.store.entries[lookup.key].flags & flag::PROBE == 0
-    }
-
     /// How many values of a relation demanded lookups sent, whatever their time.
     fn sent(&self, id: ObsId, rel: u8) -> u64 {
-        let is_sent = |e: &Edge| e.relation == rel && self.is_demanded(e.lookup);
+        let is_sent = |e: &Edge| e.relation == rel && self.store.is_demanded(e.lookup);
         let mut values: Vec<ObsId> = self.store.edges_of(id).filter(is_sent).map(|e| e.value).collect();
         values.sort_unstable();
         values.dedup();
@@ -249,7 +243,7 @@ impl Tree {
 
     fn stubs_of(&self, n: u32, id: ObsId, rel: u8, group: &[Edge]) -> Vec<StubView> {
         let why = self.built.cuts.get(&(id, rel)).copied().unwrap_or(0);
-        let total = self.store.total(id, rel, |l| self.is_demanded(l));
+        let total = self.store.total(id, rel, |l| self.store.is_demanded(l));
         let reported = total.unwrap_or(0).max(group.len() as u64);
         let stub = |reason, total, out: &[&Edge]| StubView {
             parent: Some(n),
@@ -290,7 +284,7 @@ impl Tree {
     /// name servers, mail hosts, alias targets and certificates. 0 where nobody counts.
     pub fn unseen_users(&self, n: u32) -> u64 {
         let id = self.built.order[n];
-        let demanded = |l: u32| self.is_demanded(l);
+        let demanded = |l: u32| self.store.is_demanded(l);
         [
             Relation::HostedName,
             Relation::NameServerOf,
@@ -320,14 +314,8 @@ impl Tree {
     pub fn facts(&self, n: u32) -> Vec<(FactName, &FactValue)> {
         let id = self.built.order[n];
         let Some(stored) = self.store.facts.get(&id) else { return Vec::new() };
-        let mut facts: Vec<_> = stored
-            .iter()
-            .filter(|f| {
-                let lookup = &self.store.lookups[f.lookup];
-                lookup.is(state::DEMANDED) && self.store.entries[lookup.key].flags & flag::PROBE == 0
-            })
-            .map(|f| (f.name, &f.value))
-            .collect();
+        let mut facts: Vec<_> =
+            stored.iter().filter(|f| self.store.is_demanded(f.lookup)).map(|f| (f.name, &f.value)).collect();
         facts.sort_unstable();
         facts.dedup();
         facts

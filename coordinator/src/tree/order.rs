@@ -13,11 +13,9 @@ use crate::model::overlaps;
 /// Whether a pair counts for the tree: its lookup is demanded and has ended, its value is
 /// no probe, and its times meet the job's window.
 pub fn counts(rules: &Rules, store: &Store, edge: &Edge) -> bool {
-    let lookup = &store.lookups[edge.lookup];
     let (first, last) = store.seen(edge);
-    lookup.is(state::DEMANDED)
-        && lookup.is(state::ENDED)
-        && store.entries[lookup.key].flags & flag::PROBE == 0
+    store.is_demanded(edge.lookup)
+        && store.lookups[edge.lookup].is(state::ENDED)
         && store.entries[edge.value].flags & flag::PROBE == 0
         && overlaps(first, last, rules.spec.since, rules.spec.until)
 }

@@ -121,11 +121,7 @@ impl Rules {
         if self.exclude.covers(item) {
             return plain("excluded");
         }
-        let special = match item.kind {
-            Kind::Url | Kind::EmailAddr => item.to_owned().special_purpose(),
-            _ => item.special_purpose(),
-        };
-        if !self.spec.policy.allow_private && special.is_some() {
+        if !self.spec.policy.allow_private && item.special_purpose().is_some() {
             return plain("special-purpose");
         }
         if seed {

@@ -29,7 +29,7 @@ pub struct Written {
 impl Written {
     /// The digest in hex.
     pub fn hex(&self) -> String {
-        self.sha256.iter().map(|b| format!("{b:02x}")).collect()
+        hex(&self.sha256)
     }
 }
 
@@ -244,8 +244,11 @@ fn digest_of(list: &[Observable]) -> Value {
     texts.dedup();
     let mut hash = Sha256::new();
     texts.iter().for_each(|text| hash.update(format!("{text}\n")));
-    let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    json!({ "count": texts.len(), "sha256": hex })
+    json!({ "count": texts.len(), "sha256": hex(&hash.finalize()) })
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn texts(list: &[Observable]) -> Vec<String> {

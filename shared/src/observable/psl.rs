@@ -1,8 +1,8 @@
-//! Registrable domains by the public suffix list, its private section included.
+//! Registrable and registered domains by the public suffix list.
 //!
 //! The list is compiled in; [`psl_version`] is its digest in results.
 
-use psl::{List, Psl as _};
+use psl::{List, Psl as _, Type};
 
 use super::Name;
 use super::name::MAX_NAME;
@@ -18,7 +18,8 @@ const PSL_VERSION: &str = "psl 2.1.247";
 /// A wire name has at most 127 labels.
 const MAX_LABELS: usize = MAX_NAME / 2;
 
-/// The registrable domain of a name: its public suffix and one label more.
+/// The registrable domain of a name: its public suffix, the list's private section included,
+/// and one label more.
 ///
 /// `None` for a public suffix itself. A name below an unknown top-level domain has that
 /// one as its suffix (the list's rule `*`).
@@ -26,6 +27,14 @@ pub fn registrable(name: &Name) -> Option<Name> {
     let offsets = Offsets::of(name.wire());
     let suffix = offsets.suffix_labels(name.wire())?;
     offsets.tail(name.wire(), suffix + 1)
+}
+
+/// Whether a registry knows the name: it stands right below a public suffix of ICANN's. What
+/// the list's private section calls a suffix (`duckdns.org`) is a registered name itself, and
+/// what is below it is known to its owner only.
+pub fn is_registered(name: &Name) -> bool {
+    let offsets = Offsets::of(name.wire());
+    offsets.icann_labels(name.wire()).is_some_and(|suffix| offsets.count == suffix + 1)
 }
 
 /// Where the labels of a name start, so that they can be walked from the top.
@@ -61,6 +70,19 @@ impl Offsets {
     /// How many labels the public suffix has.
     fn suffix_labels(&self, wire: &[u8]) -> Option<usize> {
         self.count_for(wire, List.find(self.labels(wire)).len)
+    }
+
+    /// How many labels ICANN's suffix has: its rule is shorter than a private one that hides it.
+    fn icann_labels(&self, wire: &[u8]) -> Option<usize> {
+        let mut seen = self.count;
+        loop {
+            let found = List.find(self.labels(wire).take(seen));
+            let labels = self.count_for(wire, found.len)?;
+            if found.typ != Some(Type::Private) {
+                return Some(labels);
+            }
+            seen = labels.checked_sub(1)?;
+        }
     }
 
     /// How many labels a text of that many octets (dots between labels) takes.

@@ -75,15 +75,12 @@ impl Observable {
     /// Looking such a thing up is useless or reaches into the own network: refuse it unless
     /// it was allowed.
     pub fn special_purpose(&self) -> Option<&'static str> {
-        match self.kind() {
-            Kind::Url | Kind::EmailAddr => self.host()?.special_purpose(),
-            _ => self.as_ref().special_purpose(),
-        }
+        self.as_ref().special_purpose()
     }
 }
 
 impl ObservableRef<'_> {
-    /// As [`Observable::special_purpose`], for addresses, blocks and names only.
+    /// As [`Observable::special_purpose`].
     pub fn special_purpose(self) -> Option<&'static str> {
         match self.kind {
             Kind::Ipv4Addr | Kind::Ipv6Addr => special_ip(self.ip()?),
@@ -93,6 +90,7 @@ impl ObservableRef<'_> {
                 [] => None,
             },
             Kind::DomainName => special_name(self.wire),
+            Kind::Url | Kind::EmailAddr => self.to_owned().host()?.special_purpose(),
             _ => None,
         }
     }

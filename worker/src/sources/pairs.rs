@@ -9,11 +9,10 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::{Kind, Observable};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::source::{Class, Contact, SourceInfo};
+use kudzu_shared::source::SourceInfo;
 use kudzu_shared::time::{UnixSeconds, parse_time};
 
 use super::pdns::rows::read_line;
@@ -148,23 +147,10 @@ impl Loader {
         let mut returns: Vec<Relation> = sorted.iter().map(|p| p.relation).collect();
         returns.sort_unstable();
         returns.dedup();
-        let info = SourceInfo {
-            name: format!("pairs.{name}"),
-            doc: format!("{} pairs of a local file, both ways", sorted.len()),
-            class: Class::Local,
-            takes,
-            returns,
-            contact: Contact::Nobody,
-            max_tlp: Tlp::Red,
-            marking: Tlp::Clear,
-            types: Vec::new(),
-            endpoint: Some(path.display().to_string()),
-            unavailable: None,
-            credits: None,
-            licensed: false,
-            rate: None,
-            digest: self.digest,
-        };
+        let doc = format!("{} pairs of a local file, both ways", sorted.len());
+        let info = SourceInfo::local(format!("pairs.{name}"), doc, takes, returns);
+        let endpoint = Some(path.display().to_string());
+        let info = SourceInfo { endpoint, digest: self.digest, ..info };
         Pairs { info, sorted }
     }
 }

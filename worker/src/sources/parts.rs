@@ -1,10 +1,9 @@
 //! `parts`: what an observable holds in itself: registrable domain, host. Asks nobody.
 
-use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::{Kind, Observable, psl};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
-use kudzu_shared::source::{Class, Contact, SourceInfo};
+use kudzu_shared::source::SourceInfo;
 
 use super::{Asked, Found, LocalSource, Source, Work, digest};
 
@@ -17,23 +16,11 @@ pub struct Parts {
 impl Parts {
     /// With the public suffix list that is compiled in.
     pub fn new() -> Self {
-        let info = SourceInfo {
-            name: "parts".into(),
-            doc: "registrable domain of a name, host of a URL or e-mail address".into(),
-            class: Class::Local,
-            takes: vec![Kind::DomainName, Kind::EmailAddr, Kind::Url],
-            returns: vec![Relation::RegistrableDomain, Relation::Host],
-            contact: Contact::Nobody,
-            max_tlp: Tlp::Red,
-            marking: Tlp::Clear,
-            types: Vec::new(),
-            endpoint: None,
-            unavailable: None,
-            credits: None,
-            licensed: false,
-            rate: None,
-            digest: digest([psl::psl_version()]),
-        };
+        let doc = "registrable domain of a name, host of a URL or e-mail address".into();
+        let takes = vec![Kind::DomainName, Kind::EmailAddr, Kind::Url];
+        let returns = vec![Relation::RegistrableDomain, Relation::Host];
+        let info = SourceInfo::local("parts".into(), doc, takes, returns);
+        let info = SourceInfo { digest: digest([psl::psl_version()]), ..info };
         Self { info }
     }
 }

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kudzu_shared::observable::{Kind, Name, Observable};
+use kudzu_shared::observable::{Kind, Name, Observable, psl};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::source::SourceInfo;
 use serde_json::Value;
 
-use super::rdap::registered::is_registered;
 use super::rdap::{Rdap, Wanted, keep, object};
 use super::{Asked, Found, HttpSource, Source, Work};
 use crate::http::Exchange;
@@ -51,7 +50,7 @@ impl HttpSource for RdapDomain {
         let Some(name) = asked.key.name() else { return Verdict::FormErr };
         // Asking for others would tell the registry what is looked at, for nothing. Not that
         // there is no registration: none of it was asked for.
-        if !is_registered(&name) {
+        if !psl::is_registered(&name) {
             return Verdict::Scope;
         }
         let (Some(tld), Some(path)) = (object::tld(&name), build(&name)) else { return Verdict::FormErr };

@@ -4,7 +4,6 @@
 mod bootstrap;
 pub(super) mod contact;
 pub(super) mod object;
-pub(super) mod registered;
 
 use std::time::Duration;
 
