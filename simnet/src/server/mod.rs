@@ -2,17 +2,16 @@
 
 mod counters;
 mod http;
-mod sys;
 mod tcp;
 mod udp;
 mod wire;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use kudzu_datagram::{Options, Socket};
 use serde::Serialize;
-use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +23,6 @@ use self::udp::Shared;
 use crate::faults::{Chaos, Faults};
 use crate::world::World;
 
-/// Socket buffers: a burst of a whole window must fit.
-const BUFFER: usize = 4 << 20;
 /// How often a free port for both UDP and TCP is looked for.
 const PORT_TRIES: usize = 32;
 
@@ -195,16 +192,11 @@ fn unset() -> SocketAddr {
 }
 
 /// Binds UDP and TCP to one port; with port 0, one that is free for both.
-fn bind_dns(wanted: SocketAddr) -> io::Result<(UdpSocket, TcpListener, SocketAddr)> {
+fn bind_dns(wanted: SocketAddr) -> io::Result<(Socket, TcpListener, SocketAddr)> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..PORT_TRIES {
-        let socket = Socket::new(Domain::for_address(wanted), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.bind(&wanted.into())?;
-        // The system may give less; bursts are then lost as on any other network.
-        let _ = socket.set_recv_buffer_size(BUFFER);
-        let _ = socket.set_send_buffer_size(BUFFER);
-        let udp: UdpSocket = socket.into();
-        sys::force_receive_buffer(&udp, BUFFER as i32);
+        // A burst of a whole window fits its buffers, where the system gives them.
+        let udp = Socket::bind(wanted, Options { only_v6: false, ..Options::default() })?;
         let addr = udp.local_addr()?;
         match std::net::TcpListener::bind(addr) {
             Ok(listener) => {

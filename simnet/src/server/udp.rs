@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use kudzu_datagram::{BATCH, Inbox, Outbox, Peer, Socket};
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, Transport};
-use super::sys::{self, BATCH, Inbox, Peer};
 use super::wire::{self, Query};
 use crate::faults::{Chaos, DnsFault};
 use crate::model::{Rcode, Record};
@@ -21,6 +20,10 @@ const TICK: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(50);
 /// Spare buffers that are kept.
 const SPARE: usize = 4096;
+/// Answers that are put in order for one system call.
+const TURN: usize = 1024;
+/// Batches read before answers have their turn.
+const READS: usize = 8;
 
 /// What all sockets share.
 #[derive(Clone, Debug)]
@@ -31,18 +34,18 @@ pub(super) struct Shared {
 }
 
 /// Answers until cancelled.
-pub(super) fn serve(socket: &UdpSocket, shared: &Shared, stop: &CancellationToken) {
+pub(super) fn serve(socket: &Socket, shared: &Shared, stop: &CancellationToken) {
     let mut inbox = Inbox::new();
     let mut loop_state =
         Loop { shared, queue: DelayQueue::new(Instant::now()), spare: Vec::new(), records: Vec::new() };
+    let mut outbox = Outbox::default();
     while !stop.is_cancelled() {
-        let more = loop_state.take_in(socket, &mut inbox);
-        let blocked = loop_state.send_due(socket);
+        let more = (0..READS).all(|_| loop_state.take_in(socket, &mut inbox));
+        let blocked = loop_state.send_due(socket, &mut outbox);
         if !more {
-            let wait = loop_state.queue.until_due(Instant::now()).min(IDLE);
             // Rounded up: waking before the tick is over would only spin.
-            let millis = wait.as_micros().div_ceil(1000) as i32;
-            sys::wait(socket, blocked, if blocked { millis.max(1) } else { millis });
+            let wait = loop_state.queue.until_due(Instant::now()).min(IDLE);
+            socket.wait(blocked, if blocked { wait.max(TICK) } else { wait });
         }
     }
 }
@@ -56,17 +59,16 @@ struct Loop<'a> {
 
 impl Loop<'_> {
     /// Says whether there may be more to read.
-    fn take_in(&mut self, socket: &UdpSocket, inbox: &mut Inbox) -> bool {
+    fn take_in(&mut self, socket: &Socket, inbox: &mut Inbox) -> bool {
         let count = match inbox.receive(socket) {
             Ok(count) => count,
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
         let now = Instant::now();
-        for i in 0..count {
-            let (message, peer) = inbox.get(i);
+        for datagram in inbox.datagrams() {
             let mut out = self.spare.pop().unwrap_or_default();
-            match self.answer(message, &mut out) {
-                Some(delay) => self.queue.push(now, delay, (peer, out)),
+            match self.answer(datagram.payload, &mut out) {
+                Some(delay) => self.queue.push(now, delay, (datagram.from, out)),
                 None => self.spare.push(out),
             }
         }
@@ -104,14 +106,18 @@ impl Loop<'_> {
     }
 
     /// Says whether the kernel would not take all.
-    fn send_due(&mut self, socket: &UdpSocket) -> bool {
+    fn send_due(&mut self, socket: &Socket, outbox: &mut Outbox) -> bool {
         let now = Instant::now();
         loop {
             let due = self.queue.due(now);
             if due.is_empty() {
                 return false;
             }
-            match sys::send(socket, due.make_contiguous()) {
+            let turn = due.len().min(TURN);
+            let turn = &mut due.make_contiguous()[..turn];
+            // Neighbours of one length to one peer leave together; what is due has no order.
+            turn.sort_unstable_by_key(|(peer, answer)| (*peer, answer.len()));
+            match outbox.send(socket, turn) {
                 Ok(0) => return true,
                 Ok(sent) => {
                     self.shared.counters.dns_answered(sent as u64);
