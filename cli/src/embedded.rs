@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kudzu_coordinator::{Coordinator, Handle, StartOptions};
-use kudzu_dns::{Instant, Reply, Resolver, Udp, Verdict, system_servers};
+use kudzu_dns::{Instant, Reply, Resolver, Verdict, system_servers};
 use kudzu_shared::archive::Store;
 use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
@@ -155,8 +155,8 @@ impl Engine {
 }
 
 fn resolver(config: &Config) -> Result<Arc<dyn Resolver>, Failure> {
-    let settings = kudzu_worker::udp_config(&config.dns).context("set up the resolver")?;
-    Ok(Arc::new(Udp::start(&settings).context("bind the resolver's sockets")?))
+    let settings = kudzu_worker::engine_config(&config.dns).context("set up the resolver")?;
+    Ok(Arc::new(kudzu_dns::Engine::start(&settings).context("bind the resolver's sockets")?))
 }
 
 /// Stands where nobody asks.

@@ -8,11 +8,13 @@
 mod inbox;
 mod outbox;
 mod peer;
+mod poller;
 mod socket;
 
 pub use inbox::{Datagram, Inbox};
 pub use outbox::Outbox;
 pub use peer::Peer;
+pub use poller::{Poller, Waker};
 pub use socket::{Options, Socket};
 
 /// Datagrams in one system call.

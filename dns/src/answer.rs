@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::record::{Data, Record, Section, Walk};
-use crate::{Question, Reply, Transport, Verdict, name, rtype};
+use crate::{DNSClass, Question, RecordType, Reply, ResponseCode, Transport, Verdict, name, query};
 
 /// The most aliases followed, as Unbound and BIND have it.
 pub const MAX_LINKS: usize = 11;
@@ -25,17 +25,17 @@ pub struct Chain<'a> {
 
 /// Follows the aliases of `qname`. Records of other names or classes are not looked at: a
 /// resolver has no business to send them. Of several aliases of one name the least counts.
-pub fn chain<'a>(qname: &'a [u8], qtype: u16, records: &'a [Record]) -> Chain<'a> {
+pub fn chain<'a>(qname: &'a [u8], qtype: RecordType, records: &'a [Record]) -> Chain<'a> {
     let mut chain = Chain { links: Vec::new(), end: qname, found: Vec::new(), is_loop: false, is_cut: false };
     loop {
-        let at_end = |r: &&Record| r.class == 1 && *r.name == *chain.end;
-        let of_type = |r: &&Record| r.rtype == qtype && !matches!(r.data, Data::Broken(_));
+        let at_end = |r: &&Record| r.class == DNSClass::IN && *r.name == *chain.end;
+        let of_type = |r: &&Record| r.rtype == qtype && is_sound(r);
         chain.found.extend(records.iter().filter(at_end).filter(of_type));
-        if qtype == rtype::CNAME {
+        if qtype == RecordType::CNAME {
             return chain;
         }
         let alias = |r: &'a Record| match &r.data {
-            Data::Name(target) if r.rtype == rtype::CNAME => Some((&**target, r)),
+            Data::Name(target) if r.rtype == RecordType::CNAME => Some((&**target, r)),
             _ => None,
         };
         let next = records.iter().filter(at_end).filter_map(alias).min_by_key(|(target, _)| *target);
@@ -53,6 +53,10 @@ pub fn chain<'a>(qname: &'a [u8], qtype: u16, records: &'a [Record]) -> Chain<'a
     }
 }
 
+fn is_sound(record: &Record) -> bool {
+    record.class == DNSClass::IN && !matches!(record.data, Data::Broken(_))
+}
+
 /// A response that was read.
 #[derive(Debug)]
 pub(crate) struct Read {
@@ -65,6 +69,42 @@ pub(crate) struct Read {
     pub(crate) bare: bool,
 }
 
+/// How a response repeats the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Echo {
+    /// Not at all, as a server does that cannot read the query.
+    None,
+    /// To the letter.
+    Exact,
+    /// With letters of another case.
+    Changed,
+    /// It is another question.
+    Other,
+}
+
+/// Compares a response's question with the one that was asked, letters in `case`.
+pub(crate) fn echo(question: &Question, case: u64, m: &[u8]) -> Echo {
+    match m.get(4..6) {
+        Some([0, 0]) => return Echo::None,
+        Some([0, 1]) => {}
+        _ => return Echo::Other,
+    }
+    let end = 12 + question.name.len();
+    let (Some(name), Some(fixed)) = (m.get(12..end), m.get(end..end + 4)) else { return Echo::Other };
+    let [t0, t1] = u16::from(question.qtype).to_be_bytes();
+    if fixed != [t0, t1, 0, 1] {
+        return Echo::Other;
+    }
+    let mut pairs = name.iter().zip(question.name.iter()).enumerate();
+    if pairs.all(|(i, (got, own))| *got == query::cased(*own, i, case)) {
+        Echo::Exact
+    } else if name.eq_ignore_ascii_case(&question.name) {
+        Echo::Changed
+    } else {
+        Echo::Other
+    }
+}
+
 impl Read {
     /// There is more than this: ask over TCP.
     pub(crate) fn is_partial(&self) -> bool {
@@ -74,49 +114,47 @@ impl Read {
 
 /// The reply that an exchange over TCP comes to. What is cut off there stays so: malformed,
 /// with the records before the cut.
-pub(crate) fn over_tcp(token: u64, read: std::io::Result<Read>) -> Reply {
+pub(crate) fn over_tcp(read: Option<Read>) -> Reply {
     let reply = match read {
-        Ok(read) if !read.truncated => read.reply,
-        Ok(_) | Err(_) => Reply::failed(token, Verdict::Truncated),
+        Some(read) if !read.truncated => read.reply,
+        Some(_) | None => Reply::failed(0, Verdict::Truncated),
     };
     Reply { transport: Transport::Tcp, ..reply }
 }
 
 /// Reads a response. `None` where it is none, or is one to another question.
 pub(crate) fn read(question: &Question, m: &[u8]) -> Option<Read> {
-    let header = m.first_chunk::<12>()?;
-    let word = |i: usize| u16::from_be_bytes([header[i], header[i + 1]]);
     // QR set, opcode 0 (RFC 1035 section 4.1.1).
-    if header[2] & 0xf8 != 0x80 {
+    if m.first_chunk::<12>()?[2] & 0xf8 != 0x80 {
         return None;
     }
+    read_echoed(question, echo(question, 0, m), m)
+}
+
+/// Reads a response whose question was compared before.
+pub(crate) fn read_echoed(question: &Question, echo: Echo, m: &[u8]) -> Option<Read> {
+    let header = m.first_chunk::<12>()?;
+    let word = |i: usize| u16::from_be_bytes([header[i], header[i + 1]]);
     let mut rcode = u16::from(header[3] & 0x0f);
-    let mut at = 12;
     // Servers that cannot read a query may leave the question out.
-    let bare = word(4) == 0 && matches!(rcode, 1 | 2 | 4 | 5);
-    if !bare {
-        if word(4) != 1 {
-            return None;
-        }
-        let end = at + question.name.len();
-        let fixed = m.get(end..)?.first_chunk::<4>()?;
-        let [t0, t1] = question.qtype.to_be_bytes();
-        if *fixed != [t0, t1, 0, 1] || !m[at..end].eq_ignore_ascii_case(&question.name) {
-            return None;
-        }
-        at = end + 4;
-    }
+    let bare = echo == Echo::None;
+    let at = match echo {
+        Echo::None if matches!(rcode, 1 | 2 | 4 | 5) => 12,
+        Echo::None | Echo::Other => return None,
+        Echo::Exact | Echo::Changed => 12 + question.name.len() + 4,
+    };
     let mut reply = Reply::failed(question.token, Verdict::Malformed);
-    let mut referral = false;
+    let (mut referral, mut authority) = (false, None);
     let mut walk = Walk::new(m, at, [word(6), word(8), word(10)]);
     for (section, record) in walk.by_ref() {
         match (section, &record.data) {
             (Section::Answer, _) => reply.records.push(record),
             (Section::Authority, Data::Soa(soa)) => {
-                reply.negative_ttl.get_or_insert(record.ttl.min(soa.minimum));
+                let ttl = record.ttl.min(soa.minimum);
+                authority = authority.or(Some((record.name, ttl)));
             }
-            (Section::Authority, Data::Name(_)) => referral |= record.rtype == rtype::NS,
-            (Section::Additional, Data::Raw(options)) if record.rtype == rtype::OPT => {
+            (Section::Authority, Data::Name(_)) => referral |= record.rtype == RecordType::NS,
+            (Section::Additional, Data::Raw(options)) if record.rtype == RecordType::OPT => {
                 // RFC 6891 section 6.1.3: the upper eight bits of the response code.
                 rcode |= u16::from(record.ttl.to_be_bytes()[0]) << 4;
                 reply.ede = reply.ede.or_else(|| extended_error(options));
@@ -126,34 +164,75 @@ pub(crate) fn read(question: &Question, m: &[u8]) -> Option<Read> {
     }
     reply.broken = walk.broken;
     let cut = walk.cut == Some(Section::Answer);
-    reply.rcode = Some(rcode);
+    reply.rcode = Some(match rcode {
+        // Of an OPT record this number is BADVERS; hickory takes it for that of a TSIG.
+        16 => ResponseCode::BADVERS,
+        other => other.into(),
+    });
+    let plain = |r: &Record| r.rtype == question.qtype && *r.name == *question.name && is_sound(r);
+    let plain = !reply.records.is_empty() && reply.records.iter().all(plain);
+    reply.foreign = if plain { 0 } else { keep_own(question, &mut reply.records) };
     // No answer, not authoritative, no recursion: only a hint where else to ask.
-    let lame = referral && reply.negative_ttl.is_none() && header[2] & 0x04 == 0 && header[3] & 0x80 == 0;
-    reply.verdict = verdict(question, &reply, lame, cut);
+    let lame = referral && authority.is_none() && header[2] & 0x04 == 0 && header[3] & 0x80 == 0;
+    let zone = authority.as_ref().map(|(zone, _)| &**zone);
+    let (verdict, within) = match rcode {
+        // By far the commonest answer.
+        0 if plain && !cut => (Verdict::Found, zone.is_some_and(|z| name::is_below(&question.name, z))),
+        _ => verdict(question, &reply, lame, cut, zone),
+    };
+    reply.verdict = verdict;
+    // The SOA of another zone says nothing of this name.
+    reply.negative_ttl = authority.filter(|_| within).map(|(_, ttl)| ttl);
     reply.transport = Transport::Udp;
     reply.rtt = Duration::ZERO;
     Some(Read { reply, truncated: header[2] & 0x02 != 0, cut, bare })
 }
 
-fn verdict(question: &Question, reply: &Reply, lame: bool, cut: bool) -> Verdict {
+/// Leaves only records of the name asked, of its aliases, and the DNAMEs above these; says
+/// how many were left out.
+fn keep_own(question: &Question, records: &mut Vec<Record>) -> u16 {
+    let chain = chain(&question.name, question.qtype, records);
+    let names = || chain.links.iter().map(|l| &*l.name).chain([chain.end, &*question.name]);
+    let own = |r: &Record| match r.rtype {
+        RecordType::DNAME => names().any(|n| name::is_below(n, &r.name)),
+        _ => names().any(|n| *n == *r.name),
+    };
+    if records.iter().all(own) {
+        return 0;
+    }
+    let keep: Vec<bool> = records.iter().map(own).collect();
+    let (before, mut keep) = (records.len(), keep.into_iter());
+    records.retain(|_| keep.next().unwrap_or(false));
+    u16::try_from(before - records.len()).unwrap_or(u16::MAX)
+}
+
+/// The verdict, and whether the zone in the authority section holds the end of the chain.
+fn verdict(
+    question: &Question,
+    reply: &Reply,
+    lame: bool,
+    cut: bool,
+    zone: Option<&[u8]>,
+) -> (Verdict, bool) {
     match reply.rcode {
-        Some(0 | 3) => {}
-        Some(2) => return Verdict::ServFail,
-        Some(5 | 9) => return Verdict::Refused,
-        _ => return Verdict::FormErr,
+        Some(ResponseCode::NoError | ResponseCode::NXDomain) => {}
+        Some(ResponseCode::ServFail) => return (Verdict::ServFail, false),
+        Some(ResponseCode::Refused | ResponseCode::NotAuth) => return (Verdict::Refused, false),
+        _ => return (Verdict::FormErr, false),
     }
     if cut {
         // What is there must not look like all there is.
-        return Verdict::Malformed;
+        return (Verdict::Malformed, false);
     }
     let chain = chain(&question.name, question.qtype, &reply.records);
-    if !chain.found.is_empty() {
+    let within = zone.is_some_and(|zone| name::is_below(chain.end, zone));
+    let verdict = if !chain.found.is_empty() {
         Verdict::Found
     } else if chain.is_loop {
         Verdict::Loop
     } else if chain.is_cut {
         Verdict::Limit
-    } else if reply.rcode == Some(3) {
+    } else if reply.rcode == Some(ResponseCode::NXDomain) {
         Verdict::NxDomain
     } else if reply.broken > 0 {
         // What is broken may have been the answer.
@@ -162,7 +241,8 @@ fn verdict(question: &Question, reply: &Reply, lame: bool, cut: bool) -> Verdict
         Verdict::Lame
     } else {
         Verdict::NoData
-    }
+    };
+    (verdict, within)
 }
 
 /// The first extended error (RFC 8914, option 15) in an OPT record's data.
@@ -175,11 +255,6 @@ fn extended_error(mut options: &[u8]) -> Option<u16> {
         options = &rest[data.len()..];
     }
     None
-}
-
-/// Whether octets could be a question's name; a caller's mistake ends its question.
-pub(crate) fn askable(question: &Question) -> bool {
-    name::is_valid(&question.name)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::DnsRequestSender as _;
 use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, Query};
-use hickory_resolver::proto::rr::{Name, RecordType};
+use hickory_resolver::proto::rr::Name;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -83,6 +83,7 @@ impl Inner {
             let mut reply = self.once(*server, question).await;
             reply.server = Some(*server);
             reply.tries = tries;
+            reply.token = question.token;
             reply.rtt = begin.elapsed();
             let stands = matches!(
                 reply.verdict,
@@ -100,7 +101,7 @@ impl Inner {
     async fn once(&self, server: SocketAddr, question: &Question) -> Reply {
         match self.udp(server, question).await {
             Ok(read) if read.is_partial() => {
-                answer::over_tcp(question.token, tcp::exchange(server, question, true, self.timeout).await)
+                answer::over_tcp(tcp::exchange(server, question, self.timeout).await.ok())
             }
             Ok(read) => read.reply,
             Err(verdict) => Reply { transport: Transport::Udp, ..Reply::failed(question.token, verdict) },
@@ -112,7 +113,7 @@ impl Inner {
         qname.set_fqdn(true);
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
-        let request = DnsRequest::from_query(Query::query(qname, RecordType::from(question.qtype)), options);
+        let request = DnsRequest::from_query(Query::query(qname, question.qtype), options);
         let mut client = UdpClientStream::builder(server, TokioRuntimeProvider::default())
             .with_timeout(Some(self.timeout))
             // One send: its own retries would come on top of ours.

@@ -5,19 +5,19 @@
 //! each of them. A back end answers every accepted question exactly once, unless its
 //! [`Sink`] is gone.
 //!
-//! Back ends: [`Udp`] (shared sockets, own retries), [`Hickory`] (hickory-resolver, the
-//! reference), [`Instant`] (answers in process).
+//! Back ends: [`Engine`] (few shared sockets on threads of their own), [`Hickory`]
+//! (hickory-resolver's UDP client, the reference), [`Instant`] (answers in process).
 
 mod answer;
+mod engine;
 mod hickory;
 mod instant;
 pub mod name;
 mod query;
 pub mod record;
-mod servers;
+mod server;
 mod system;
 mod tcp;
-mod udp;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -26,34 +26,14 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 pub use answer::{Chain, MAX_LINKS, chain};
+pub use engine::{Engine, EngineConfig, Stats};
 pub use hickory::Hickory;
+pub use hickory_proto::op::ResponseCode;
+pub use hickory_proto::rr::{DNSClass, RecordType};
 pub use instant::Instant;
 pub use record::{Data, Record, Soa};
-pub use servers::{Gate, Server};
+pub use server::{Case, Gate, Server, ServerStats};
 pub use system::{SystemError, system_servers};
-pub use udp::{Counters, Udp, UdpConfig};
-
-/// DNS record types that have a typed view (RFC 1035 section 3.2.2, RFC 3596).
-pub mod rtype {
-    /// IPv4 address.
-    pub const A: u16 = 1;
-    /// Name server.
-    pub const NS: u16 = 2;
-    /// Alias.
-    pub const CNAME: u16 = 5;
-    /// Start of authority.
-    pub const SOA: u16 = 6;
-    /// Pointer.
-    pub const PTR: u16 = 12;
-    /// Mail host.
-    pub const MX: u16 = 15;
-    /// Text.
-    pub const TXT: u16 = 16;
-    /// IPv6 address.
-    pub const AAAA: u16 = 28;
-    /// EDNS pseudo record (RFC 6891).
-    pub const OPT: u16 = 41;
-}
 
 /// One question of class IN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +43,7 @@ pub struct Question {
     /// The name: uncompressed wire form, the root label included, letters in lower case.
     pub name: Box<[u8]>,
     /// The record type.
-    pub qtype: u16,
+    pub qtype: RecordType,
 }
 
 /// What a question came to.
@@ -116,11 +96,13 @@ pub struct Reply {
     /// What it came to.
     pub verdict: Verdict,
     /// The response code, EDNS bits included (RFC 6895); `None` without an answer.
-    pub rcode: Option<u16>,
+    pub rcode: Option<ResponseCode>,
     /// The answer section, in the message's order.
     pub records: Vec<Record>,
     /// Records that could not be read and are left out or kept raw.
     pub broken: u16,
+    /// Records that are left out: not of the name asked, nor of its aliases.
+    pub foreign: u16,
     /// Seconds that a negative answer may be kept: the lesser of the SOA's TTL and its
     /// MINIMUM (RFC 2308 section 5); `None` without a SOA.
     pub negative_ttl: Option<u32>,
@@ -145,6 +127,7 @@ impl Reply {
             rcode: None,
             records: Vec::new(),
             broken: 0,
+            foreign: 0,
             negative_ttl: None,
             ede: None,
             server: None,

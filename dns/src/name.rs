@@ -34,24 +34,135 @@ pub fn labels(wire: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// The wire form of a name's text, letters in lower case. Labels are octets as they stand;
+/// `\DDD` is any octet, and `\` takes its meaning from any other (RFC 1035 section 5.1). A
+/// final dot may be left out. `None` where it is no name.
+pub fn from_text(text: &str) -> Option<Box<[u8]>> {
+    let text = text.as_bytes();
+    let mut wire = Vec::with_capacity(text.len() + 2);
+    let mut start = 0;
+    wire.push(0);
+    let mut rest = text;
+    while let Some((&octet, tail)) = rest.split_first() {
+        rest = tail;
+        let octet = match octet {
+            b'.' => {
+                let len = wire.len() - start - 1;
+                // Only the root is a dot alone.
+                if len == 0 && text.len() != 1 {
+                    return None;
+                }
+                if len > 0 {
+                    wire[start] = u8::try_from(len).ok().filter(|n| usize::from(*n) <= MAX_LABEL)?;
+                    start = wire.len();
+                    wire.push(0);
+                }
+                continue;
+            }
+            b'\\' => match rest {
+                [a, b, c, tail @ ..] if [a, b, c].iter().all(|d| d.is_ascii_digit()) => {
+                    rest = tail;
+                    let digits = [a, b, c].into_iter().fold(0_u16, |n, d| n * 10 + u16::from(d - b'0'));
+                    u8::try_from(digits).ok()?
+                }
+                [other, tail @ ..] if !other.is_ascii_digit() => {
+                    rest = tail;
+                    *other
+                }
+                _ => return None,
+            },
+            other => other,
+        };
+        wire.push(octet.to_ascii_lowercase());
+    }
+    let len = wire.len() - start - 1;
+    if len > 0 {
+        wire[start] = u8::try_from(len).ok().filter(|n| usize::from(*n) <= MAX_LABEL)?;
+        wire.push(0);
+    }
+    (!text.is_empty() && wire.len() <= MAX_NAME).then(|| wire.into())
+}
+
+/// The text of a name, without the final dot: octets that are no letters, digits, hyphens or
+/// underscores as `\DDD`. `.` for the root.
+pub fn to_text(wire: &[u8]) -> String {
+    let mut text = String::with_capacity(wire.len());
+    for label in labels(wire) {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        for octet in label {
+            match octet {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => text.push(char::from(*octet)),
+                other => {
+                    let digits = [other / 100, other / 10 % 10, other % 10].map(|d| char::from(b'0' + d));
+                    text.push('\\');
+                    text.extend(digits);
+                }
+            }
+        }
+    }
+    if text.is_empty() { ".".to_owned() } else { text }
+}
+
+/// Whether a name is `zone` or below it. Both in lower case.
+pub fn is_below(name: &[u8], zone: &[u8]) -> bool {
+    let Some(mut left) = name.len().checked_sub(zone.len()) else { return false };
+    if !name.ends_with(zone) {
+        return false;
+    }
+    // The end must begin at a label.
+    let mut rest = name;
+    while left > 0 {
+        let Some((&len, tail)) = rest.split_first() else { return false };
+        let len = usize::from(len);
+        if len + 1 > left {
+            return false;
+        }
+        (left, rest) = (left - len - 1, &tail[len..]);
+    }
+    true
+}
+
+/// Room for a name.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    octets: [u8; MAX_NAME],
+    len: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { octets: [0; MAX_NAME], len: 0 }
+    }
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.octets[..self.len]
+    }
+}
+
 /// Reads a name at `at` of a message, following pointers: each must point strictly before
 /// the part it ends (so there is no loop), at most 126 of them, at most 255 octets.
 ///
 /// Returns the name uncompressed with letters in lower case, and where its bytes in place
 /// end; `None` where it is broken.
-pub fn read(message: &[u8], at: usize, out: &mut Vec<u8>) -> Option<usize> {
-    out.clear();
+pub fn read(message: &[u8], at: usize, out: &mut Buffer) -> Option<usize> {
+    out.len = 0;
     let (mut at, mut part, mut end, mut pointers) = (at, at, None, 0_u8);
     loop {
         let len = *message.get(at)?;
         match len & 0xc0 {
             0x00 => {
                 let label = message.get(at..at + 1 + usize::from(len))?;
-                if out.len() + label.len() > MAX_NAME {
-                    return None;
-                }
-                out.push(len);
-                out.extend(label[1..].iter().map(u8::to_ascii_lowercase));
+                let room = out.octets.get_mut(out.len..out.len + label.len())?;
+                room.copy_from_slice(label);
+                // The length is below the letters.
+                room.make_ascii_lowercase();
+                out.len += label.len();
                 at += label.len();
                 if len == 0 {
                     return Some(end.unwrap_or(at));
@@ -76,8 +187,8 @@ mod tests {
     use super::*;
 
     fn at(message: &[u8], at: usize) -> Option<(Vec<u8>, usize)> {
-        let mut out = Vec::new();
-        read(message, at, &mut out).map(|end| (out, end))
+        let mut out = Buffer::default();
+        read(message, at, &mut out).map(|end| (out.to_vec(), end))
     }
 
     #[test]
@@ -89,6 +200,41 @@ mod tests {
             assert_eq!(at(bad, 0), None, "{bad:?}");
         }
         assert_eq!(at(b"\xc0\x02\xc0\x00", 2), None);
+    }
+
+    #[test]
+    fn text_and_wire() {
+        for (text, wire) in [
+            (".", &b"\x00"[..]),
+            ("a", b"\x01a\x00"),
+            ("WWW.example.", b"\x03www\x07example\x00"),
+            ("a\\.b.c", b"\x03a.b\x01c\x00"),
+            ("\\000\\255x.y", b"\x03\x00\xffx\x01y\x00"),
+        ] {
+            assert_eq!(from_text(text).as_deref(), Some(wire), "{text}");
+        }
+        for bad in ["", "..", "a..b", ".a", "a\\", "a\\25", "a\\256", &"a".repeat(64), &"abc.".repeat(64)] {
+            assert_eq!(from_text(bad), None, "{bad}");
+        }
+        assert_eq!(to_text(b"\x03a.b\x01c\x00"), "a\\046b.c");
+        assert_eq!((to_text(b"\x00"), to_text(b"\x03wWw\x00")), (".".into(), "wWw".into()));
+    }
+
+    #[test]
+    fn below_means_at_a_label() {
+        let name = b"\x03www\x07example\x00";
+        for (zone, is) in [
+            (&b"\x07example\x00"[..], true),
+            (name, true),
+            (b"\x00", true),
+            (b"\x06xample\x00", false),
+            (b"\x03www\x00", false),
+            (b"\x01a\x03www\x07example\x00", false),
+        ] {
+            assert_eq!(is_below(name, zone), is, "{zone:?}");
+        }
+        // The length of one label is another one's letter.
+        assert!(!is_below(b"\x02a\x03www\x00", b"\x03www\x00"));
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::name;
-use crate::rtype as types;
+use crate::{DNSClass, RecordType, name};
 
 /// A resource record of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,9 +10,9 @@ pub struct Record {
     /// Owner: uncompressed wire form, letters in lower case.
     pub name: Box<[u8]>,
     /// Type.
-    pub rtype: u16,
-    /// Class; 1 is IN.
-    pub class: u16,
+    pub rtype: RecordType,
+    /// Class.
+    pub class: DNSClass,
     /// Seconds; a value with the top bit set counts as 0 (RFC 2181 section 8).
     pub ttl: u32,
     /// Data.
@@ -71,7 +70,7 @@ pub struct Walk<'a> {
     message: &'a [u8],
     at: usize,
     left: [u16; 3],
-    scratch: Vec<u8>,
+    scratch: name::Buffer,
     /// Records that were announced and cannot be reached, or that are broken.
     pub broken: u16,
     /// The section in which the message ends too early.
@@ -81,7 +80,7 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// From the octet after the question on; the counts are the header's.
     pub fn new(message: &'a [u8], at: usize, counts: [u16; 3]) -> Self {
-        Self { message, at, left: counts, scratch: Vec::with_capacity(64), broken: 0, cut: None }
+        Self { message, at, left: counts, scratch: name::Buffer::default(), broken: 0, cut: None }
     }
 
     fn section(&mut self) -> Option<Section> {
@@ -101,16 +100,16 @@ impl<'a> Walk<'a> {
             return None;
         }
         self.at = end;
-        let owner: Box<[u8]> = self.scratch.as_slice().into();
-        let rtype = u16::from_be_bytes([t0, t1]);
+        let owner: Box<[u8]> = (*self.scratch).into();
+        let rtype = RecordType::from(u16::from_be_bytes([t0, t1]));
         let ttl = u32::from_be_bytes([l0, l1, l2, l3]);
         let data = data(m, start, end, rtype, &mut self.scratch).unwrap_or_else(|| {
             self.broken = self.broken.saturating_add(1);
             Data::Broken(m[start..end].into())
         });
         // OPT keeps its flags in the TTL field.
-        let ttl = if ttl >> 31 == 1 && rtype != types::OPT { 0 } else { ttl };
-        Some(Record { name: owner, rtype, class: u16::from_be_bytes([c0, c1]), ttl, data })
+        let ttl = if ttl >> 31 == 1 && rtype != RecordType::OPT { 0 } else { ttl };
+        Some(Record { name: owner, rtype, class: DNSClass::from(u16::from_be_bytes([c0, c1])), ttl, data })
     }
 }
 
@@ -133,27 +132,27 @@ impl Iterator for Walk<'_> {
     }
 }
 
-fn data(m: &[u8], start: usize, end: usize, rtype: u16, scratch: &mut Vec<u8>) -> Option<Data> {
+fn data(m: &[u8], start: usize, end: usize, rtype: RecordType, scratch: &mut name::Buffer) -> Option<Data> {
     let raw = &m[start..end];
     let mut host = |at: usize| {
         // Pointers may lead anywhere before; the part in place must stay in its record.
         let next = name::read(&m[..end], at, scratch)?;
-        Some((Box::<[u8]>::from(scratch.as_slice()), next))
+        Some((Box::<[u8]>::from(&**scratch), next))
     };
     match rtype {
-        types::A => Some(Data::A(<[u8; 4]>::try_from(raw).ok()?.into())),
-        types::AAAA => Some(Data::Aaaa(<[u8; 16]>::try_from(raw).ok()?.into())),
-        types::NS | types::CNAME | types::PTR => {
+        RecordType::A => Some(Data::A(<[u8; 4]>::try_from(raw).ok()?.into())),
+        RecordType::AAAA => Some(Data::Aaaa(<[u8; 16]>::try_from(raw).ok()?.into())),
+        RecordType::NS | RecordType::CNAME | RecordType::PTR => {
             let (name, next) = host(start)?;
             (next == end).then_some(Data::Name(name))
         }
-        types::MX => {
+        RecordType::MX => {
             let [p0, p1] = *raw.first_chunk::<2>()?;
             let (name, next) = host(start + 2)?;
             (next == end).then_some(Data::Mx(u16::from_be_bytes([p0, p1]), name))
         }
-        types::TXT => strings(raw).map(Data::Txt),
-        types::SOA => {
+        RecordType::TXT => strings(raw).map(Data::Txt),
+        RecordType::SOA => {
             let (mname, next) = host(start)?;
             let (rname, next) = host(next)?;
             let numbers = <[u8; 20]>::try_from(m.get(next..end)?).ok()?;

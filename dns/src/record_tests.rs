@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn rr(owner: &[u8], rtype: u16, ttl: u32, data: &[u8]) -> Vec<u8> {
+fn rr(owner: &[u8], rtype: RecordType, ttl: u32, data: &[u8]) -> Vec<u8> {
     let mut r = owner.to_vec();
-    r.extend(rtype.to_be_bytes());
+    r.extend(u16::from(rtype).to_be_bytes());
     r.extend([0, 1]);
     r.extend(ttl.to_be_bytes());
     r.extend((data.len() as u16).to_be_bytes());
@@ -24,13 +24,13 @@ const OWNER: &[u8] = b"\x01A\x00";
 fn every_typed_view() {
     let soa = [&b"\x02ns\x00\x04host\x00"[..], &[0, 0, 0, 9], &[0; 12], &[0, 0, 1, 0]].concat();
     let m = [
-        rr(OWNER, types::A, 5, &[192, 0, 2, 1]),
-        rr(OWNER, types::AAAA, 1 << 31, &[0; 16]),
-        rr(OWNER, types::NS, 1, b"\x02NS\xc0\x00"),
-        rr(OWNER, types::MX, 1, b"\x00\x0a\x00"),
-        rr(OWNER, types::TXT, 1, b"\x01a\x00\x02bc"),
-        rr(OWNER, types::SOA, 1, &soa),
-        rr(OWNER, 257, 1, b"xyz"),
+        rr(OWNER, RecordType::A, 5, &[192, 0, 2, 1]),
+        rr(OWNER, RecordType::AAAA, 1 << 31, &[0; 16]),
+        rr(OWNER, RecordType::NS, 1, b"\x02NS\xc0\x00"),
+        rr(OWNER, RecordType::MX, 1, b"\x00\x0a\x00"),
+        rr(OWNER, RecordType::TXT, 1, b"\x01a\x00\x02bc"),
+        rr(OWNER, RecordType::SOA, 1, &soa),
+        rr(OWNER, RecordType::CAA, 1, b"xyz"),
     ]
     .concat();
     let (all, broken) = walk(&m, 7);
@@ -54,10 +54,10 @@ fn every_typed_view() {
 #[test]
 fn a_broken_record_costs_itself_only() {
     let m = [
-        rr(OWNER, types::A, 1, &[1, 2, 3]),
-        rr(OWNER, types::NS, 1, b"\x02ns\x00\x00"),
-        rr(OWNER, types::TXT, 1, b"\x05a"),
-        rr(OWNER, types::A, 1, &[1, 2, 3, 4]),
+        rr(OWNER, RecordType::A, 1, &[1, 2, 3]),
+        rr(OWNER, RecordType::NS, 1, b"\x02ns\x00\x00"),
+        rr(OWNER, RecordType::TXT, 1, b"\x05a"),
+        rr(OWNER, RecordType::A, 1, &[1, 2, 3, 4]),
     ]
     .concat();
     let (all, broken) = walk(&m, 4);
@@ -68,7 +68,8 @@ fn a_broken_record_costs_itself_only() {
 
 #[test]
 fn a_length_past_the_end_loses_the_rest_and_says_so() {
-    let mut m = [rr(OWNER, types::A, 1, &[1, 2, 3, 4]), rr(OWNER, types::A, 1, &[1, 2, 3, 4])].concat();
+    let mut m =
+        [rr(OWNER, RecordType::A, 1, &[1, 2, 3, 4]), rr(OWNER, RecordType::A, 1, &[1, 2, 3, 4])].concat();
     let at = m.len() - 5;
     m[at] = 200;
     let (all, broken) = walk(&m, 5);

@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kudzu_dns::{Data, Question, Record, Reply, Resolver, Verdict};
+use kudzu_dns::{DNSClass, Data, Question, Record, RecordType, Reply, Resolver, Verdict};
 use kudzu_shared::broker::{self, Broker as _, Durability};
 use kudzu_shared::config::{Config, Dns};
 use kudzu_shared::job::JobId;
@@ -39,7 +39,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.worker.lookups = 16_384;
     let instant = kudzu_dns::Instant::new(|q: &Question| {
         let data = Data::A(Ipv4Addr::new(192, 0, 2, 1));
-        let record = Record { name: q.name.clone(), rtype: 1, class: 1, ttl: 60, data };
+        let record =
+            Record { name: q.name.clone(), rtype: RecordType::A, class: DNSClass::IN, ttl: 60, data };
         Reply { records: vec![record], ..Reply::failed(0, Verdict::Found) }
     });
     let resolver: Arc<dyn Resolver> =

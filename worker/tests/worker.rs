@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{FREE, REPLIES, Rig, Terms, nothing, pairs, parse, verdicts};
-use kudzu_dns::{Data, Ended, Question, Record, Reply, Resolver, Sink, Verdict as Dns};
+use kudzu_dns::{DNSClass, Data, Ended, Question, Record, RecordType, Reply, Resolver, Sink, Verdict as Dns};
 use kudzu_shared::broker::Depth;
 use kudzu_shared::config::Config;
 use kudzu_shared::marking::{Pap, Tlp};
@@ -28,7 +28,8 @@ use kudzu_worker::{queue, registry};
 fn one_address() -> Arc<dyn Resolver> {
     Arc::new(kudzu_dns::Instant::new(|q: &Question| {
         let data = Data::A(Ipv4Addr::new(192, 0, 2, 7));
-        let record = Record { name: q.name.clone(), rtype: 1, class: 1, ttl: 300, data };
+        let record =
+            Record { name: q.name.clone(), rtype: RecordType::A, class: DNSClass::IN, ttl: 300, data };
         Reply { records: vec![record], ..Reply::failed(0, Dns::Found) }
     }))
 }

@@ -3,7 +3,10 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use kudzu_dns::{Data, Hickory, Instant, Question, Record, Reply, Resolver, Transport, Verdict, rtype};
+use kudzu_dns::{
+    DNSClass, Data, Hickory, Instant, Question, Record, RecordType, Reply, Resolver, ResponseCode, Transport,
+    Verdict,
+};
 
 use crate::mock::{Mock, ask, n, name_of, named, respond, rr, udp};
 
@@ -12,32 +15,34 @@ pub const A1: &[u8] = &[192, 0, 2, 1];
 /// What the server says, by the first label; `None` for no answer.
 pub fn script(query: &[u8], tcp: bool) -> Vec<Vec<u8>> {
     let name = name_of(query);
-    let soa = rr("test", rtype::SOA, &[&n("ns")[..], &n("host"), &[0; 16], &[0, 0, 0, 7]].concat());
+    let soa = rr("test", RecordType::SOA, &[&n("ns")[..], &n("host"), &[0; 16], &[0, 0, 0, 7]].concat());
     let ok = |records: &[Vec<u8>]| respond(query, 0, false, records, &[]);
     let one = match name.split('.').next().unwrap_or_default() {
-        "found" => ok(&[rr(&name, rtype::A, A1), rr(&name, rtype::A, &[192, 0, 2, 2])]),
+        "found" => ok(&[rr(&name, RecordType::A, A1), rr(&name, RecordType::A, &[192, 0, 2, 2])]),
         "nodata" => respond(query, 0, false, &[], &[soa]),
         "gone" => respond(query, 3, false, &[], &[soa]),
         "servfail" => respond(query, 2, false, &[], &[]),
         "refused" => respond(query, 5, false, &[], &[]),
         "chain" => ok(&[
-            rr("c.test", rtype::A, A1),
-            rr("b.test", rtype::CNAME, &n("c.test")),
-            rr(&name, rtype::CNAME, &n("b.test")),
+            rr("c.test", RecordType::A, A1),
+            rr("b.test", RecordType::CNAME, &n("c.test")),
+            rr(&name, RecordType::CNAME, &n("b.test")),
         ]),
-        "loop" => ok(&[rr(&name, rtype::CNAME, &n("b.test")), rr("b.test", rtype::CNAME, &n(&name))]),
-        "dangling" => respond(query, 3, false, &[rr(&name, rtype::CNAME, &n("b.test"))], &[soa]),
+        "loop" => {
+            ok(&[rr(&name, RecordType::CNAME, &n("b.test")), rr("b.test", RecordType::CNAME, &n(&name))])
+        }
+        "dangling" => respond(query, 3, false, &[rr(&name, RecordType::CNAME, &n("b.test"))], &[soa]),
         "big" if tcp => {
-            let many = (0..2000_u16).map(|i| rr(&name, rtype::A, &[10, 0, (i >> 8) as u8, i as u8]));
+            let many = (0..2000_u16).map(|i| rr(&name, RecordType::A, &[10, 0, (i >> 8) as u8, i as u8]));
             ok(&many.collect::<Vec<_>>())
         }
-        "big" => respond(query, 0, true, &[rr(&name, rtype::A, A1)], &[]),
+        "big" => respond(query, 0, true, &[rr(&name, RecordType::A, A1)], &[]),
         "silent" => return vec![],
         "noedns" if query[11] > 0 => respond(query, 1, false, &[], &[]),
-        "noedns" => ok(&[rr(&name, rtype::A, A1)]),
-        "broken" => ok(&[rr(&name, rtype::A, &[1, 2, 3]), rr(&name, rtype::A, A1)]),
+        "noedns" => ok(&[rr(&name, RecordType::A, A1)]),
+        "broken" => ok(&[rr(&name, RecordType::A, &[1, 2, 3]), rr(&name, RecordType::A, A1)]),
         "forged" => {
-            let good = ok(&[rr(&name, rtype::A, A1)]);
+            let good = ok(&[rr(&name, RecordType::A, A1)]);
             let with = |at: usize, octet: u8| {
                 let mut m = good.clone();
                 m[at] ^= octet;
@@ -46,7 +51,7 @@ pub fn script(query: &[u8], tcp: bool) -> Vec<Vec<u8>> {
             // Another ID, a query, another question, cut short; then the true one.
             return vec![with(0, 0x55), with(2, 0x80), with(14, 0x01), good[..9].to_vec(), good];
         }
-        _ => ok(&[rr(&name, rtype::A, A1)]),
+        _ => ok(&[rr(&name, RecordType::A, A1)]),
     };
     vec![one]
 }
@@ -86,7 +91,7 @@ async fn conforms(resolver: &dyn Resolver) {
     assert_eq!(all["gone.test"].negative_ttl, Some(7));
     let found = &all["found.test"];
     assert_eq!(found.records[0].data, Data::A(Ipv4Addr::new(192, 0, 2, 1)));
-    assert!(found.server.is_some() && found.tries == 1 && found.rcode == Some(0));
+    assert!(found.server.is_some() && found.tries == 1 && found.rcode == Some(ResponseCode::NoError));
 }
 
 #[tokio::test]
@@ -108,7 +113,7 @@ async fn hickory_conforms() {
 async fn instant_answers_each_question_once() {
     let resolver = Instant::new(|q: &Question| {
         let data = Data::A(Ipv4Addr::new(192, 0, 2, 1));
-        let record = Record { name: q.name.clone(), rtype: q.qtype, class: 1, ttl: 60, data };
+        let record = Record { name: q.name.clone(), rtype: q.qtype, class: DNSClass::IN, ttl: 60, data };
         Reply { records: vec![record], ..Reply::failed(0, Verdict::Found) }
     });
     let names: Vec<String> = (0..1000).map(|i| format!("h{i}.test")).collect();

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use kudzu_dns::{Question, Resolver, Server, Sink, Transport, Udp, UdpConfig, Verdict, rtype};
+use kudzu_dns::{Engine, EngineConfig, Question, RecordType, Resolver, Server, Sink, Transport, Verdict};
 
 use crate::conformance::{A1, script};
 use crate::mock::{Mock, ask, n, name_of, named, respond, rr, server, udp};
 
 fn found(query: &[u8]) -> Vec<Vec<u8>> {
-    vec![respond(query, 0, false, &[rr(&name_of(query), rtype::A, A1)], &[])]
+    vec![respond(query, 0, false, &[rr(&name_of(query), RecordType::A, A1)], &[])]
 }
 
 fn refused(query: &[u8], _: bool) -> Vec<Vec<u8>> {
@@ -25,9 +25,9 @@ async fn odd_servers_are_borne() {
     assert_eq!((all["broken.test"].verdict, all["broken.test"].broken), (Verdict::Found, 1));
     // Forgeries never end a question, and are counted.
     assert_eq!((all["forged.test"].verdict, all["forged.test"].tries), (Verdict::Found, 1));
-    let c = resolver.counters();
-    assert_eq!(c.strange.load(Relaxed) + c.mismatched.load(Relaxed), 2);
-    assert_eq!(c.garbage.load(Relaxed), 2);
+    let c = resolver.stats();
+    let ignored = [&c.unknown_id, &c.not_response, &c.wrong_question, &c.short].map(|n| n.load(Relaxed));
+    assert_eq!(ignored, [1, 1, 1, 1]);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn another_server_is_asked_where_one_fails() {
         if name_of(query).starts_with("silent") { vec![] } else { vec![respond(query, 2, false, &[], &[])] }
     }
     fn good(query: &[u8], _: bool) -> Vec<Vec<u8>> {
-        vec![respond(query, 0, false, &[rr(&name_of(query), rtype::A, A1)], &[])]
+        vec![respond(query, 0, false, &[rr(&name_of(query), RecordType::A, A1)], &[])]
     }
     let (bad, good) = (Mock::start(fails).await, Mock::start(good).await);
     let resolver = udp(&[bad.addr, good.addr], 200, 3);
@@ -52,15 +52,15 @@ async fn a_name_that_cannot_be_sent_and_a_reader_that_left() {
     let mock = Mock::start(script).await;
     let resolver = udp(&[mock.addr], 100, 1);
     let (sink, mut replies) = Sink::new(4);
-    let bad = Question { token: 5, name: b"\x03ab".as_slice().into(), qtype: 1 };
+    let bad = Question { token: 5, name: b"\x03ab".as_slice().into(), qtype: RecordType::A };
     resolver.submit(vec![bad], &sink).await.unwrap();
     assert_eq!(replies.next().await.unwrap()[0].verdict, Verdict::FormErr);
     drop(replies);
-    let late = Question { token: 6, name: n("found.test"), qtype: 1 };
+    let late = Question { token: 6, name: n("found.test"), qtype: RecordType::A };
     resolver.submit(vec![late], &sink).await.unwrap();
     // The next question is answered: the one nobody waits for is in nobody's way.
     assert_eq!(ask(&resolver, &["found.test"]).await["found.test"].verdict, Verdict::Found);
-    assert_eq!(resolver.counters().withdrawn.load(Relaxed), 1);
+    assert_eq!(resolver.stats().withdrawn.load(Relaxed), 1);
 }
 
 /// A question that only a dead server may take once held back all questions behind it.
@@ -74,10 +74,11 @@ async fn what_waits_for_a_dead_server_is_in_nobodys_way() {
     let dead = Mock::start(|_: &[u8], _| vec![]).await;
     let servers = vec![server(half.addr), Server { in_flight: Some(2), ..server(dead.addr) }];
     let timeout = Duration::from_secs(20);
-    let resolver = Udp::start(&UdpConfig { timeout, sockets: 1, ..UdpConfig::new(servers) }).unwrap();
+    let resolver =
+        Engine::start(&EngineConfig { timeout, sockets: 1, ..EngineConfig::new(servers) }).unwrap();
     let questions = (0..200).map(|token| {
         let name = n(&format!("{}{token}.test", if token < 40 { "bad" } else { "good" }));
-        Question { token, name, qtype: rtype::A }
+        Question { token, name, qtype: RecordType::A }
     });
     let (sink, mut replies) = Sink::new(200);
     resolver.submit(questions.collect(), &sink).await.unwrap();
@@ -116,7 +117,8 @@ async fn a_refusal_does_not_hide_a_loss() {
 async fn what_is_cut_off_is_never_taken_for_whole() {
     let mock = Mock::start(|query: &[u8], tcp| {
         let name = name_of(query);
-        let many = |n: u16| (0..n).map(|i| rr(&name, rtype::A, &[10, 0, (i >> 8) as u8, i as u8])).collect();
+        let many =
+            |n: u16| (0..n).map(|i| rr(&name, RecordType::A, &[10, 0, (i >> 8) as u8, i as u8])).collect();
         let whole: Vec<Vec<u8>> = many(2000);
         let mut m = respond(query, 0, false, &whole[..if name == "large.test" { 2000 } else { 60 }], &[]);
         let lies = name == "cut.test" || (name == "short.test" && !tcp);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant as Clock};
 
-use kudzu_dns::{Server, Udp, UdpConfig, Verdict};
+use kudzu_dns::{Engine, EngineConfig, Server, Verdict};
 
 use crate::conformance::script;
 use crate::mock::{Mock, ask, named, server};
@@ -10,8 +10,8 @@ use crate::mock::{Mock, ask, named, server};
 #[tokio::test]
 async fn the_rate_of_a_server_holds() {
     let mock = Mock::start(script).await;
-    let servers = vec![Server { addr: mock.addr, rate: Some(500.0), in_flight: Some(50) }];
-    let resolver = Udp::start(&UdpConfig::new(servers)).unwrap();
+    let servers = vec![Server { addr: mock.addr, weight: 1, rate: Some(500.0), in_flight: Some(50) }];
+    let resolver = Engine::start(&EngineConfig::new(servers)).unwrap();
     let names: Vec<String> = (0..300).map(|i| format!("h{i}.test")).collect();
     let begin = Clock::now();
     ask(&resolver, &named(&names)).await;
@@ -23,13 +23,13 @@ async fn the_rate_of_a_server_holds() {
 async fn thousands_in_flight_are_each_answered_once() {
     let mock = Mock::start(script).await;
     let servers = vec![server(mock.addr)];
-    let config = UdpConfig {
+    let config = EngineConfig {
         timeout: Duration::from_millis(800),
         attempts: 6,
         in_flight: 2000,
-        ..UdpConfig::new(servers)
+        ..EngineConfig::new(servers)
     };
-    let resolver = Udp::start(&config).unwrap();
+    let resolver = Engine::start(&config).unwrap();
     let names: Vec<String> = (0..20_000).map(|i| format!("h{i}.test")).collect();
     let all = ask(&resolver, &named(&names)).await;
     // The mock drops what it has no time for; three sends to one address are the limit.
@@ -42,8 +42,8 @@ async fn thousands_in_flight_are_each_answered_once() {
 #[tokio::test]
 async fn what_is_asked_over_tcp_counts_for_the_rate() {
     let mock = Mock::start(script).await;
-    let servers = vec![Server { addr: mock.addr, rate: Some(100.0), in_flight: Some(50) }];
-    let resolver = Udp::start(&UdpConfig::new(servers)).unwrap();
+    let servers = vec![Server { addr: mock.addr, weight: 1, rate: Some(100.0), in_flight: Some(50) }];
+    let resolver = Engine::start(&EngineConfig::new(servers)).unwrap();
     let names: Vec<String> = (0..60).map(|i| format!("big.h{i}.test")).collect();
     let begin = Clock::now();
     ask(&resolver, &named(&names)).await;

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use kudzu_dns::{Question, Reply, Resolver, Server, Sink, Udp, UdpConfig, rtype};
+use kudzu_dns::{Engine, EngineConfig, Question, RecordType, Reply, Resolver, Server, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -20,9 +20,9 @@ pub fn n(text: &str) -> Box<[u8]> {
     wire.into()
 }
 
-pub fn rr(owner: &str, rtype: u16, data: &[u8]) -> Vec<u8> {
+pub fn rr(owner: &str, rtype: RecordType, data: &[u8]) -> Vec<u8> {
     let mut r = n(owner).to_vec();
-    r.extend(rtype.to_be_bytes());
+    r.extend(u16::from(rtype).to_be_bytes());
     r.extend([0, 1, 0, 0, 0, 60]);
     r.extend((data.len() as u16).to_be_bytes());
     r.extend(data);
@@ -113,7 +113,7 @@ impl Mock {
 
 pub async fn ask(resolver: &dyn Resolver, names: &[&str]) -> HashMap<String, Reply> {
     let questions =
-        names.iter().zip(0..).map(|(text, token)| Question { token, name: n(text), qtype: rtype::A });
+        names.iter().zip(0..).map(|(text, token)| Question { token, name: n(text), qtype: RecordType::A });
     let (sink, mut replies) = Sink::new(names.len());
     resolver.submit(questions.collect(), &sink).await.unwrap();
     drop(sink);
@@ -132,11 +132,11 @@ pub fn named(names: &[String]) -> Vec<&str> {
 }
 
 pub fn server(addr: SocketAddr) -> Server {
-    Server { addr, rate: None, in_flight: None }
+    Server::own(addr)
 }
 
-pub fn udp(addrs: &[SocketAddr], timeout_ms: u64, attempts: u8) -> Udp {
+pub fn udp(addrs: &[SocketAddr], timeout_ms: u64, attempts: u8) -> Engine {
     let servers = addrs.iter().copied().map(server).collect();
     let timeout = Duration::from_millis(timeout_ms);
-    Udp::start(&UdpConfig { timeout, attempts, sockets: 2, ..UdpConfig::new(servers) }).unwrap()
+    Engine::start(&EngineConfig { timeout, attempts, sockets: 2, ..EngineConfig::new(servers) }).unwrap()
 }

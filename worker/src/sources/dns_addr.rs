@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use kudzu_dns::{Data, Reply, chain, rtype};
+use kudzu_dns::{Data, RecordType, Reply, chain};
 use kudzu_shared::config;
 use kudzu_shared::observable::Kind;
 use kudzu_shared::outcome::Verdict;
@@ -39,7 +39,7 @@ impl Source for DnsAddr {
 
 impl DnsSource for DnsAddr {
     fn build(&self, asked: &Asked<'_>) -> Vec<DnsQuestion> {
-        let question = |ip| DnsQuestion { index: 0, name: reverse_name(ip, None), qtype: rtype::PTR };
+        let question = |ip| DnsQuestion { index: 0, name: reverse_name(ip, None), qtype: RecordType::PTR };
         asked.key.ip().map(question).into_iter().collect()
     }
 
@@ -47,7 +47,7 @@ impl DnsSource for DnsAddr {
         let Some(ip) = asked.key.ip() else { return Verdict::FormErr };
         let owner = reverse_name(ip, None);
         // Classless delegations (RFC 2317) put an alias before the pointer.
-        let chain = chain(&owner, rtype::PTR, &reply.records);
+        let chain = chain(&owner, RecordType::PTR, &reply.records);
         let before = found.pairs.len();
         for record in &chain.found {
             if let Data::Name(target) = &record.data

@@ -1,4 +1,4 @@
-use kudzu_dns::{Record, Verdict as Dns};
+use kudzu_dns::{DNSClass, Record, Verdict as Dns};
 use kudzu_shared::observable::{Name, Observable};
 use kudzu_shared::wire::Ask;
 
@@ -8,9 +8,9 @@ fn reverse(text: &str) -> String {
     Name::from_wire(&reverse_name(text.parse().unwrap(), None)).unwrap().to_string()
 }
 
-fn rr(owner: &[u8], rtype: u16, target: &str) -> Record {
+fn rr(owner: &[u8], rtype: RecordType, target: &str) -> Record {
     let data = Data::Name(Name::from_text(target).unwrap().wire().into());
-    Record { name: owner.into(), rtype, class: 1, ttl: 60, data }
+    Record { name: owner.into(), rtype, class: DNSClass::IN, ttl: 60, data }
 }
 
 fn parse(verdict: Dns, records: Vec<Record>) -> (Verdict, Vec<String>) {
@@ -18,7 +18,7 @@ fn parse(verdict: Dns, records: Vec<Record>) -> (Verdict, Vec<String>) {
     let key = Observable::parse("192.0.2.5").unwrap();
     let ask = Ask { source: "dns.addr".into(), types: vec![], limit: 100 };
     let asked = Asked { key: &key, ask: &ask, questions: 1 };
-    assert_eq!(source.build(&asked)[0].qtype, rtype::PTR);
+    assert_eq!(source.build(&asked)[0].qtype, RecordType::PTR);
     let mut found = Found::default();
     let verdict = source.parse(&asked, 0, &Reply { records, ..Reply::failed(0, verdict) }, &mut found);
     (verdict, found.pairs.iter().map(|p| format!("{} {} {}", p.key, p.relation, p.value)).collect())
@@ -36,11 +36,11 @@ fn classless_delegations_are_followed() {
     let owner = reverse_name("192.0.2.5".parse().unwrap(), None);
     let sub = Name::from_text("5.0/25.2.0.192.in-addr.arpa").unwrap();
     let records = vec![
-        rr(sub.wire(), rtype::PTR, "one.example"),
-        rr(&owner, rtype::CNAME, "5.0/25.2.0.192.in-addr.arpa"),
-        rr(sub.wire(), rtype::PTR, "two.example"),
-        rr(sub.wire(), rtype::PTR, "."),
-        rr(b"\x05other\x00", rtype::PTR, "liar.example"),
+        rr(sub.wire(), RecordType::PTR, "one.example"),
+        rr(&owner, RecordType::CNAME, "5.0/25.2.0.192.in-addr.arpa"),
+        rr(sub.wire(), RecordType::PTR, "two.example"),
+        rr(sub.wire(), RecordType::PTR, "."),
+        rr(b"\x05other\x00", RecordType::PTR, "liar.example"),
     ];
     let (verdict, pairs) = parse(Dns::Found, records);
     assert_eq!(verdict, Verdict::Found);
@@ -50,8 +50,8 @@ fn classless_delegations_are_followed() {
 #[test]
 fn a_loop_and_a_pointer_to_nothing() {
     let owner = reverse_name("192.0.2.5".parse().unwrap(), None);
-    let itself = vec![rr(&owner, rtype::CNAME, "5.2.0.192.in-addr.arpa")];
+    let itself = vec![rr(&owner, RecordType::CNAME, "5.2.0.192.in-addr.arpa")];
     assert_eq!(parse(Dns::Loop, itself), (Verdict::Loop, vec![]));
-    assert_eq!(parse(Dns::Found, vec![rr(&owner, rtype::PTR, ".")]), (Verdict::NoData, vec![]));
+    assert_eq!(parse(Dns::Found, vec![rr(&owner, RecordType::PTR, ".")]), (Verdict::NoData, vec![]));
     assert_eq!(parse(Dns::NxDomain, vec![]), (Verdict::NxDomain, vec![]));
 }

@@ -1,6 +1,6 @@
 //! `dns.name`: what a name resolves to, live.
 
-use kudzu_dns::{Chain, Data, Record, Reply, Soa, chain, rtype};
+use kudzu_dns::{Chain, Data, Record, RecordType, Reply, Soa, chain};
 use kudzu_shared::config;
 use kudzu_shared::fact::{FactName, FactValue};
 use kudzu_shared::marking::Tlp;
@@ -11,15 +11,15 @@ use kudzu_shared::source::{Class, Contact, SourceInfo};
 
 use super::{Asked, DnsQuestion, DnsSource, Found, Source, Work, digest, spf};
 
-/// The types it asks, by the names that plans use.
-const TYPES: [(&str, u16); 7] = [
-    ("A", rtype::A),
-    ("AAAA", rtype::AAAA),
-    ("CNAME", rtype::CNAME),
-    ("NS", rtype::NS),
-    ("MX", rtype::MX),
-    ("TXT", rtype::TXT),
-    ("SOA", rtype::SOA),
+/// The types it asks; plans use their names.
+const TYPES: [RecordType; 7] = [
+    RecordType::A,
+    RecordType::AAAA,
+    RecordType::CNAME,
+    RecordType::NS,
+    RecordType::MX,
+    RecordType::TXT,
+    RecordType::SOA,
 ];
 
 /// Forward DNS.
@@ -43,7 +43,7 @@ impl DnsName {
         ];
         let doc = "addresses, aliases, name servers, mail hosts, text and zone of a name";
         let mut info = info("dns.name", doc, vec![Kind::DomainName], returns, dns);
-        info.types = TYPES.map(|(name, _)| name.to_owned()).to_vec();
+        info.types = TYPES.map(|t| t.to_string()).to_vec();
         Self { info }
     }
 }
@@ -101,7 +101,7 @@ impl DnsSource for DnsName {
             return Vec::new();
         }
         let question = |index: u8| {
-            let qtype = *asked.ask.types.get(usize::from(index))?;
+            let qtype = RecordType::from(*asked.ask.types.get(usize::from(index))?);
             Some(DnsQuestion { index, name: asked.key.wire().into(), qtype })
         };
         asked.indices().filter_map(question).collect()
@@ -109,7 +109,7 @@ impl DnsSource for DnsName {
 
     fn parse(&self, asked: &Asked<'_>, index: u8, reply: &Reply, found: &mut Found) -> Verdict {
         let Some(&qtype) = asked.ask.types.get(usize::from(index)) else { return Verdict::FormErr };
-        let chain = chain(asked.key.wire(), qtype, &reply.records);
+        let chain = chain(asked.key.wire(), RecordType::from(qtype), &reply.records);
         let before = (found.pairs.len(), found.facts.len());
         for link in &chain.links {
             if let (Some(key), Data::Name(target)) = (name(&link.name), &link.data)
@@ -171,8 +171,8 @@ fn add(record: &Record, found: &mut Found) {
         Data::Aaaa(a) => found.pair(&owner, Relation::ResolvesTo, Observable::from_ip((*a).into())),
         Data::Name(host) => {
             let relation = match record.rtype {
-                rtype::NS => Relation::NameServer,
-                rtype::CNAME => Relation::AliasOf,
+                RecordType::NS => Relation::NameServer,
+                RecordType::CNAME => Relation::AliasOf,
                 _ => return,
             };
             if let Some(host) = name(host) {

@@ -4,7 +4,7 @@
 //! Text of an address: `64500 | 192.0.2.0/24 | US | arin | 1991-01-01`, with several numbers
 //! where several announce it. Text of an AS: `64500 | US | arin | 1991-01-01 | NAME, US`.
 
-use kudzu_dns::{Data, Reply, chain, rtype};
+use kudzu_dns::{Data, RecordType, Reply, chain};
 use kudzu_shared::config;
 use kudzu_shared::fact::{FactName, FactValue};
 use kudzu_shared::observable::{Kind, Name, Observable};
@@ -73,13 +73,13 @@ impl DnsOrigin {
 
 impl DnsSource for DnsOrigin {
     fn build(&self, asked: &Asked<'_>) -> Vec<DnsQuestion> {
-        let question = |name| DnsQuestion { index: 0, name, qtype: rtype::TXT };
+        let question = |name| DnsQuestion { index: 0, name, qtype: RecordType::TXT };
         self.question_name(asked.key).map(question).into_iter().collect()
     }
 
     fn parse(&self, asked: &Asked<'_>, _index: u8, reply: &Reply, found: &mut Found) -> Verdict {
         let Some(owner) = self.question_name(asked.key) else { return Verdict::FormErr };
-        let chain = chain(&owner, rtype::TXT, &reply.records);
+        let chain = chain(&owner, RecordType::TXT, &reply.records);
         let before = (found.pairs.len(), found.facts.len());
         for record in &chain.found {
             if let Data::Txt(strings) = &record.data {

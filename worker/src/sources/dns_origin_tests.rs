@@ -1,4 +1,4 @@
-use kudzu_dns::{Record, Verdict as Dns};
+use kudzu_dns::{DNSClass, Record, Verdict as Dns};
 use kudzu_shared::wire::Ask;
 use proptest::prelude::*;
 
@@ -11,7 +11,8 @@ fn parse(key: &str, text: &[u8]) -> (Verdict, Vec<String>, Vec<String>) {
     let asked = Asked { key: &key, ask: &ask, questions: 1 };
     let name = source.build(&asked).remove(0).name;
     let strings = text.chunks(255).map(Into::into).collect();
-    let records = vec![Record { name, rtype: rtype::TXT, class: 1, ttl: 60, data: Data::Txt(strings) }];
+    let records =
+        vec![Record { name, rtype: RecordType::TXT, class: DNSClass::IN, ttl: 60, data: Data::Txt(strings) }];
     let mut found = Found::default();
     let verdict = source.parse(&asked, 0, &Reply { records, ..Reply::failed(0, Dns::Found) }, &mut found);
     found.settle(100);

@@ -102,7 +102,7 @@ pub struct DnsQuestion {
     /// Wire form, letters in lower case.
     pub name: Box<[u8]>,
     /// Record type.
-    pub qtype: u16,
+    pub qtype: kudzu_dns::RecordType,
 }
 
 /// A source that asks DNS.

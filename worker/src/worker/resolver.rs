@@ -2,7 +2,7 @@
 
 use std::io;
 
-use kudzu_dns::{Server, SystemError, Udp, UdpConfig, system_servers};
+use kudzu_dns::{Engine, EngineConfig, Server, SystemError, system_servers};
 use kudzu_shared::config;
 
 /// Questions in flight at most, however many resolvers there are.
@@ -23,19 +23,19 @@ pub enum ResolverError {
 ///
 /// # Errors
 /// When there is no resolver.
-pub fn udp_config(dns: &config::Dns) -> Result<UdpConfig, ResolverError> {
+pub fn engine_config(dns: &config::Dns) -> Result<EngineConfig, ResolverError> {
     let addrs = if dns.resolvers.is_empty() { system_servers()? } else { dns.resolvers.clone() };
     let each = usize::try_from(dns.in_flight).unwrap_or(MOST);
     let in_flight = each.saturating_mul(addrs.len()).clamp(1, MOST);
-    let server = |addr| Server { addr, rate: dns.rate, in_flight: Some(dns.in_flight) };
+    let server = |addr| Server { addr, weight: 1, rate: dns.rate, in_flight: Some(dns.in_flight) };
     let servers = addrs.into_iter().map(server).collect();
-    Ok(UdpConfig {
+    Ok(EngineConfig {
         timeout: dns.timeout(),
         attempts: u8::try_from(dns.attempts).unwrap_or(u8::MAX),
         // One's own resolvers are near: a forger would have to be there too.
         sockets: if dns.own { 4 } else { 16 },
         in_flight,
-        ..UdpConfig::new(servers)
+        ..EngineConfig::new(servers)
     })
 }
 
@@ -43,6 +43,6 @@ pub fn udp_config(dns: &config::Dns) -> Result<UdpConfig, ResolverError> {
 ///
 /// # Errors
 /// When there is no resolver, or no socket.
-pub fn start(dns: &config::Dns) -> Result<Udp, ResolverError> {
-    Udp::start(&udp_config(dns)?).map_err(ResolverError::Bind)
+pub fn start(dns: &config::Dns) -> Result<Engine, ResolverError> {
+    Engine::start(&engine_config(dns)?).map_err(ResolverError::Bind)
 }

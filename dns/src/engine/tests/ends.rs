@@ -1,0 +1,95 @@
+//! How questions end, and that nothing is left of them.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::net::{Net, Peer, question};
+use super::*;
+use crate::Verdict;
+
+fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+#[test]
+fn dead_servers_end_every_question_in_bounded_time() {
+    let dead = Peer { away: |_| true, ..Peer::default() };
+    for servers in [1, 2, 8] {
+        let mut net = Net::new(1, vec![dead.clone(); servers], |c| c.in_flight = 500);
+        // Five rounds of what may be open, each as long as a question may take.
+        let time = net.ask(5000, seconds(120));
+        assert_eq!(net.count(Verdict::Timeout), 5000);
+        assert!(time <= seconds(80), "{time:?}");
+    }
+}
+
+#[test]
+fn copies_and_late_answers_end_nothing_twice() {
+    let slow = Peer { delay: (Duration::from_millis(5), seconds(3)), copies: 3, ..Peer::default() };
+    let mut net = Net::new(8, vec![slow; 3], |c| c.in_flight = 300);
+    net.ask(3000, seconds(300));
+    let found = net.count(Verdict::Found);
+    assert!(found >= 2990, "{found}");
+    // A later answer to an earlier send counts; one after the end meets no ID.
+    let late: u64 = net.core.servers.stats(net.now).iter().map(|s| s.late).sum();
+    assert!(late > 300, "{late}");
+    let ignored = net.stats.unknown_id.load(Relaxed) + net.stats.duplicate.load(Relaxed);
+    assert!(ignored > 3000, "{ignored}");
+}
+
+#[test]
+fn more_in_flight_than_ids_only_waits() {
+    let far = Peer { delay: (Duration::from_millis(800), seconds(1)), ..Peer::default() };
+    let mut net = Net::new(6, vec![far], |c| {
+        c.sockets = 1;
+        c.in_flight = 200_000;
+        c.timeout = seconds(4);
+    });
+    net.ask(150_000, seconds(300));
+    assert_eq!(net.count(Verdict::Found), 150_000);
+}
+
+#[test]
+fn nothing_is_sent_for_a_reader_that_left_and_nothing_is_left() {
+    let mut net = Net::new(1, vec![Peer { away: |_| true, ..Peer::default() }], |c| c.in_flight = 100);
+    let (sink, mut replies) = Sink::new(8);
+    let questions: Vec<Question> = (0..150).map(question).collect();
+    net.core.submit(questions.into_iter(), &sink, net.now);
+    net.step(&mut replies);
+    let sent = net.log.len();
+    assert_eq!(sent, 100);
+    drop((sink, replies));
+    let (_other, mut none) = Sink::new(1);
+    while net.core.open() > 0 {
+        net.step(&mut none);
+        assert!(net.elapsed() < seconds(60));
+    }
+    assert_eq!((net.log.len(), net.stats.withdrawn.load(Relaxed)), (sent, 150));
+    let all: Vec<u16> = (0..4).flat_map(|s| (0..=u16::MAX).filter(move |_| s < 4)).collect();
+    assert!(
+        (0..4).all(|s: usize| (0..=u16::MAX).all(|id| net.core.ids[s].slot(id).is_none())),
+        "{}",
+        all.len()
+    );
+    let open = net.core.room();
+    assert_eq!(open, 200);
+}
+
+/// Which of two failures counts does not depend on who was asked first, nor does a refusal
+/// hide a loss.
+#[test]
+fn the_verdict_that_counts() {
+    for seed in 0..8 {
+        let (fails, refuses) = (Peer { rcode: 2, ..Peer::default() }, Peer { rcode: 5, ..Peer::default() });
+        let mut net = Net::new(seed, vec![fails, refuses.clone()], |_| {});
+        net.ask(20, seconds(20));
+        assert_eq!(net.count(Verdict::ServFail), 20);
+        let silent = Peer { away: |_| true, ..Peer::default() };
+        let mut net = Net::new(seed, vec![silent, refuses.clone()], |c| c.attempts = 3);
+        net.ask(3, seconds(60));
+        assert_eq!(net.count(Verdict::Timeout), 3);
+        assert!(net.sends.iter().all(|((_, server), n)| *server == 0 || *n == 1), "a refusal stands");
+        let mut net = Net::new(seed, vec![refuses], |_| {});
+        net.ask(3, seconds(20));
+        assert_eq!(net.count(Verdict::Refused), 3);
+    }
+}
