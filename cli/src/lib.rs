@@ -16,6 +16,7 @@ mod job;
 mod off;
 mod plan;
 mod progress;
+mod resolvers;
 mod results;
 mod settings;
 mod simulated;

@@ -59,7 +59,8 @@ impl Resolver for Hickory {
             while tasks.try_join_next().is_some() {}
             tasks.spawn(async move {
                 if !sink.is_closed() {
-                    let reply = inner.resolve(&question).await;
+                    let mut reply = inner.resolve(&question).await;
+                    reply.question = Some((question.name, question.qtype));
                     sink.send(vec![reply]).await;
                 }
                 drop(place);
@@ -85,10 +86,7 @@ impl Inner {
             reply.tries = tries;
             reply.token = question.token;
             reply.rtt = begin.elapsed();
-            let stands = matches!(
-                reply.verdict,
-                Verdict::Found | Verdict::NoData | Verdict::NxDomain | Verdict::Loop | Verdict::Limit
-            );
+            let stands = reply.verdict.is_known();
             let elsewhere = reply.verdict == Verdict::Timeout || usize::from(tries) < self.servers.len();
             last = reply;
             if stands || !elsewhere {

@@ -18,6 +18,7 @@ pub mod record;
 mod server;
 mod system;
 mod tcp;
+mod text;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,6 +35,7 @@ pub use instant::Instant;
 pub use record::{Data, Record, Soa};
 pub use server::{Case, Gate, Server, ServerStats};
 pub use system::{SystemError, system_servers};
+pub use text::type_name;
 
 /// One question of class IN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +49,7 @@ pub struct Question {
 }
 
 /// What a question came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Verdict {
     /// At least one record of the type asked, at the name or at the end of its aliases.
     Found,
@@ -77,6 +79,42 @@ pub enum Verdict {
     Unreachable,
 }
 
+impl Verdict {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Found => "found",
+            Self::NoData => "nodata",
+            Self::NxDomain => "nxdomain",
+            Self::ServFail => "servfail",
+            Self::Refused => "refused",
+            Self::FormErr => "formerr",
+            Self::Lame => "lame",
+            Self::Truncated => "truncated",
+            Self::Timeout => "timeout",
+            Self::Loop => "loop",
+            Self::Limit => "limit",
+            Self::Malformed => "malformed",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// Whether it says what is so, whomever one asks; the others say that it is not known.
+    pub fn is_known(self) -> bool {
+        match self {
+            Self::Found | Self::NoData | Self::NxDomain | Self::Loop | Self::Limit => true,
+            Self::ServFail
+            | Self::Refused
+            | Self::FormErr
+            | Self::Lame
+            | Self::Truncated
+            | Self::Timeout
+            | Self::Malformed
+            | Self::Unreachable => false,
+        }
+    }
+}
+
 /// What carried the last exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -93,6 +131,8 @@ pub enum Transport {
 pub struct Reply {
     /// The question's token.
     pub token: u64,
+    /// Its name and type, given back by back ends that hold them.
+    pub question: Option<(Box<[u8]>, RecordType)>,
     /// What it came to.
     pub verdict: Verdict,
     /// The response code, EDNS bits included (RFC 6895); `None` without an answer.
@@ -123,6 +163,7 @@ impl Reply {
     pub fn failed(token: u64, verdict: Verdict) -> Self {
         Self {
             token,
+            question: None,
             verdict,
             rcode: None,
             records: Vec::new(),
@@ -194,6 +235,14 @@ impl Replies {
     /// The next batch; `None` once every sink is gone. Cancel safe.
     pub async fn next(&mut self) -> Option<Vec<Reply>> {
         self.0.recv().await
+    }
+
+    /// The next batch, for threads of their own; blocks them. `None` once every sink is gone.
+    ///
+    /// # Panics
+    /// On a thread that runs tasks.
+    pub fn next_blocking(&mut self) -> Option<Vec<Reply>> {
+        self.0.blocking_recv()
     }
 
     /// A batch that is there already.

@@ -1,5 +1,7 @@
 //! Names in wire form (RFC 1035 section 3.1), as slices.
 
+use std::net::IpAddr;
+
 /// The longest name, its root label included.
 pub const MAX_NAME: usize = 255;
 /// The longest label.
@@ -84,25 +86,37 @@ pub fn from_text(text: &str) -> Option<Box<[u8]>> {
 }
 
 /// The text of a name, without the final dot: octets that are no letters, digits, hyphens or
-/// underscores as `\DDD`. `.` for the root.
+/// underscores as `\DDD`, but for the label `*`. `.` for the root.
 pub fn to_text(wire: &[u8]) -> String {
     let mut text = String::with_capacity(wire.len());
+    push_text(wire, &mut text);
+    text
+}
+
+/// The same, appended.
+pub fn push_text(wire: &[u8], text: &mut String) {
+    let mut any = false;
     for label in labels(wire) {
-        if !text.is_empty() {
+        if std::mem::replace(&mut any, true) {
             text.push('.');
         }
         for octet in label {
             match octet {
+                b'*' if label.len() == 1 => text.push('*'),
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => text.push(char::from(*octet)),
-                other => {
-                    let digits = [other / 100, other / 10 % 10, other % 10].map(|d| char::from(b'0' + d));
-                    text.push('\\');
-                    text.extend(digits);
-                }
+                other => push_octet(*other, text),
             }
         }
     }
-    if text.is_empty() { ".".to_owned() } else { text }
+    if !any {
+        text.push('.');
+    }
+}
+
+/// An octet as `\DDD`.
+pub(crate) fn push_octet(octet: u8, text: &mut String) {
+    text.push('\\');
+    text.extend([octet / 100, octet / 10 % 10, octet % 10].map(|d| char::from(b'0' + d)));
 }
 
 /// Whether a name is `zone` or below it. Both in lower case.
@@ -122,6 +136,32 @@ pub fn is_below(name: &[u8], zone: &[u8]) -> bool {
         (left, rest) = (left - len - 1, &tail[len..]);
     }
     true
+}
+
+/// The name of an address in the reverse tree (RFC 1035 section 3.5, RFC 3596 section 2.5),
+/// in wire form; below `zone` (wire form) instead of the usual one where it is given.
+pub fn reverse(ip: IpAddr, zone: Option<&[u8]>) -> Box<[u8]> {
+    let mut wire = Vec::with_capacity(80);
+    match ip {
+        IpAddr::V4(a) => {
+            for octet in a.octets().iter().rev() {
+                let text = octet.to_string();
+                // One to three digits.
+                wire.push(text.len() as u8);
+                wire.extend(text.bytes());
+            }
+            wire.extend(zone.unwrap_or(b"\x07in-addr\x04arpa\x00"));
+        }
+        IpAddr::V6(a) => {
+            for octet in a.octets().iter().rev() {
+                for nibble in [octet & 15, octet >> 4] {
+                    wire.extend([1, b"0123456789abcdef"[usize::from(nibble)]]);
+                }
+            }
+            wire.extend(zone.unwrap_or(b"\x03ip6\x04arpa\x00"));
+        }
+    }
+    wire.into()
 }
 
 /// Room for a name.

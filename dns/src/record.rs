@@ -49,6 +49,12 @@ pub struct Soa {
     pub rname: Box<[u8]>,
     /// Version of the zone.
     pub serial: u32,
+    /// Seconds until secondaries look again.
+    pub refresh: u32,
+    /// Seconds until they look again after a failure.
+    pub retry: u32,
+    /// Seconds after which they no longer answer.
+    pub expire: u32,
     /// TTL of negative answers.
     pub minimum: u32,
 }
@@ -158,7 +164,15 @@ fn data(m: &[u8], start: usize, end: usize, rtype: RecordType, scratch: &mut nam
             let numbers = <[u8; 20]>::try_from(m.get(next..end)?).ok()?;
             let word =
                 |i: usize| u32::from_be_bytes([numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3]]);
-            Some(Data::Soa(Box::new(Soa { mname, rname, serial: word(0), minimum: word(16) })))
+            Some(Data::Soa(Box::new(Soa {
+                mname,
+                rname,
+                serial: word(0),
+                refresh: word(4),
+                retry: word(8),
+                expire: word(12),
+                minimum: word(16),
+            })))
         }
         _ => Some(Data::Raw(raw.into())),
     }

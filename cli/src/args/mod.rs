@@ -6,9 +6,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use kudzu_shared::telemetry;
 
 pub mod job;
+pub mod resolve;
 pub mod simnet;
 
 use job::{Demo, Enrich, Pivot};
+use resolve::Resolve;
 use simnet::Simnet;
 
 /// From one attacking address or domain to everything related to it, and to the domains
@@ -57,6 +59,8 @@ pub enum Command {
     Pivot(Box<Pivot>),
     /// Look up many indicators once each, one row an indicator
     Enrich(Box<Enrich>),
+    /// Ask DNS about any number of names, streamed
+    Resolve(Box<Resolve>),
     /// List the sources: what they take and return, whom they reach, and whether they work
     Sources(Sources),
     /// Serve the simulated internet, or print what it hides

@@ -7,6 +7,7 @@ mod enrich;
 mod explain;
 mod output;
 mod pivot;
+mod resolve;
 mod simnet;
 mod sources;
 
@@ -23,6 +24,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Demo(args) => demo::run(&global, &args).await,
         Command::Pivot(args) => pivot::run(&global, &args).await,
         Command::Enrich(args) => enrich::run(&global, &args).await,
+        Command::Resolve(args) => resolve::run(&global, &args).await,
         Command::Sources(args) => sources::run(&global, &args),
         Command::Simnet(args) => simnet::run(&global, &args).await,
         Command::Explain(args) => explain::run(&args),

@@ -136,18 +136,7 @@ impl Core {
     fn settle(&mut self, slot: u32, server: u16, mut reply: Reply, now: Instant) {
         let Some(entry) = self.slab.get(slot) else { return };
         reply.server = Some(self.servers.get(server).server.addr);
-        let stands = match reply.verdict {
-            Verdict::Found | Verdict::NoData | Verdict::NxDomain | Verdict::Loop | Verdict::Limit => true,
-            Verdict::ServFail
-            | Verdict::Refused
-            | Verdict::FormErr
-            | Verdict::Lame
-            | Verdict::Truncated
-            | Verdict::Timeout
-            | Verdict::Malformed
-            | Verdict::Unreachable => false,
-        };
-        if stands {
+        if reply.verdict.is_known() {
             return self.finish(slot, reply, now);
         }
         entry.keep(reply);
@@ -200,6 +189,7 @@ impl Core {
                 self.servers.get_mut(send.server).withdrawn(send.step, send.fate == Fate::Lost);
             }
         }
-        self.readers.end(entry.reader, reply);
+        let question = (entry.question.name, entry.question.qtype);
+        self.readers.end(entry.reader, reply.map(|reply| Reply { question: Some(question), ..reply }));
     }
 }

@@ -5,7 +5,7 @@ use kudzu_shared::wire::Ask;
 use super::*;
 
 fn reverse(text: &str) -> String {
-    Name::from_wire(&reverse_name(text.parse().unwrap(), None)).unwrap().to_string()
+    Name::from_wire(&kudzu_dns::name::reverse(text.parse().unwrap(), None)).unwrap().to_string()
 }
 
 fn rr(owner: &[u8], rtype: RecordType, target: &str) -> Record {
@@ -33,7 +33,7 @@ fn reverse_names() {
 
 #[test]
 fn classless_delegations_are_followed() {
-    let owner = reverse_name("192.0.2.5".parse().unwrap(), None);
+    let owner = kudzu_dns::name::reverse("192.0.2.5".parse().unwrap(), None);
     let sub = Name::from_text("5.0/25.2.0.192.in-addr.arpa").unwrap();
     let records = vec![
         rr(sub.wire(), RecordType::PTR, "one.example"),
@@ -49,7 +49,7 @@ fn classless_delegations_are_followed() {
 
 #[test]
 fn a_loop_and_a_pointer_to_nothing() {
-    let owner = reverse_name("192.0.2.5".parse().unwrap(), None);
+    let owner = kudzu_dns::name::reverse("192.0.2.5".parse().unwrap(), None);
     let itself = vec![rr(&owner, RecordType::CNAME, "5.2.0.192.in-addr.arpa")];
     assert_eq!(parse(Dns::Loop, itself), (Verdict::Loop, vec![]));
     assert_eq!(parse(Dns::Found, vec![rr(&owner, RecordType::PTR, ".")]), (Verdict::NoData, vec![]));

@@ -118,7 +118,8 @@ fn the_mailbox_of_a_zone() {
     assert_eq!(text("."), None);
     assert_eq!(text("com"), None);
     assert_eq!(text("a\\000b.example.com"), None);
-    let soa = Soa { mname: n("ns.example"), rname: n("host.b.example"), serial: 1, minimum: 5 };
+    let (mname, rname) = (n("ns.example"), n("host.b.example"));
+    let soa = Soa { mname, rname, serial: 1, refresh: 2, retry: 3, expire: 4, minimum: 5 };
     let (_, pairs, _) =
         parse(RecordType::SOA, Dns::Found, vec![rr("a.example", RecordType::SOA, Data::Soa(Box::new(soa)))]);
     assert_eq!(

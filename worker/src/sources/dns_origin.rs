@@ -12,7 +12,6 @@ use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::source::{Contact, SourceInfo};
 
-use super::dns_addr::reverse_name;
 use super::dns_name::{info, ttl, verdict};
 use super::{Asked, DnsQuestion, DnsSource, Found, Source, Work, digest};
 
@@ -59,8 +58,8 @@ impl Source for DnsOrigin {
 impl DnsOrigin {
     fn question_name(&self, key: &Observable) -> Option<Box<[u8]>> {
         match key.kind() {
-            Kind::Ipv4Addr => Some(reverse_name(key.ip()?, Some(self.v4.as_ref()?.wire()))),
-            Kind::Ipv6Addr => Some(reverse_name(key.ip()?, Some(self.v6.as_ref()?.wire()))),
+            Kind::Ipv4Addr => Some(kudzu_dns::name::reverse(key.ip()?, Some(self.v4.as_ref()?.wire()))),
+            Kind::Ipv6Addr => Some(kudzu_dns::name::reverse(key.ip()?, Some(self.v6.as_ref()?.wire()))),
             Kind::AutonomousSystem => {
                 let label = key.to_string();
                 let labels = std::iter::once(label.as_bytes()).chain(self.asn.as_ref()?.labels());

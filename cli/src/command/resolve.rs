@@ -1,0 +1,290 @@
+//! `kudzu resolve`: any number of names, streamed. One thread reads, one writes; between them
+//! the engine holds no more than may be in flight.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, Write as _};
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use kudzu_dns::{
+    Engine, EngineConfig, Question, RecordType, Replies, Resolver, Server, Sink, Verdict, name,
+    system_servers,
+};
+use kudzu_shared::observable::{Kind, Observable};
+use tokio::task::JoinHandle;
+
+use crate::args::Global;
+use crate::args::job::EngineArgs;
+use crate::args::resolve::{AnswerFormat, Resolve};
+use crate::console::{self, tell};
+use crate::exit::{End, Failure, Outcome};
+use crate::progress::Progress;
+use crate::view::answers;
+use crate::view::resolved::{self, Summary};
+use crate::{interrupt, resolvers, settings};
+
+/// Questions in one batch.
+const BATCH: usize = 512;
+/// Batches of replies that wait to be written.
+const REPLIES: usize = 64;
+/// A line longer than this is no name in any spelling.
+const LONGEST: u64 = 4096;
+/// Bad lines that are told one by one.
+const TOLD: u64 = 20;
+
+pub async fn run(global: &Global, args: &Resolve) -> Outcome {
+    let config = engine_config(global, args)?;
+    let input = open(&args.names)?;
+    announce(&config, args, global.quiet);
+    let engine = Arc::new(Engine::start(&config).context("start the resolver")?);
+    interrupt::take_over();
+    let begin = Instant::now();
+    let counts = Arc::new(Counts::default());
+    let (sink, replies) = Sink::new(REPLIES);
+    let reading = read(input, args, Arc::clone(&engine), sink, Arc::clone(&counts));
+    let mut writing = write(replies, args.format, Arc::clone(&counts));
+    let mut progress = Progress::new(global.quiet, args.progress);
+    let verdicts = loop {
+        tokio::select! {
+            written = &mut writing => break written.context("write the answers")??,
+            () = interrupt::requested(), if !counts.stop.load(Relaxed) => {
+                progress.say("interrupted: waiting for what is on its way; once more ends at once");
+                counts.stop.store(true, Relaxed);
+            }
+            () = progress.tick() => progress.note(&counts.line(begin)),
+        }
+    };
+    progress.clear();
+    let partial = counts.stop.load(Relaxed);
+    // A read that never returns is not waited for.
+    let read = if partial { None } else { Some(reading.await.context("read the names")?) };
+    let summary = Summary::new(&engine, &counts.totals(), verdicts, begin.elapsed(), partial);
+    if let Some(path) = &args.summary {
+        let json = serde_json::to_vec_pretty(&summary).context("write the summary")?;
+        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
+    }
+    if !global.quiet {
+        resolved::lines(&summary).iter().for_each(|line| tell(line));
+    }
+    read.transpose()?;
+    ended(&summary)
+}
+
+fn ended(summary: &Summary) -> Outcome {
+    if summary.partial {
+        return Ok(End::Partial);
+    }
+    if summary.questions == 0 {
+        return Err(Failure::usage("no name to ask about; write one a line"));
+    }
+    if !summary.is_anything_known() {
+        return Err(Failure::failed("nothing is known: no question was answered; the rows say why"));
+    }
+    Ok(End::Complete)
+}
+
+/// What happens while it runs.
+#[derive(Default)]
+struct Counts {
+    names: AtomicU64,
+    questions: AtomicU64,
+    done: AtomicU64,
+    invalid: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Counts {
+    fn totals(&self) -> resolved::Totals {
+        let get = |n: &AtomicU64| n.load(Relaxed);
+        resolved::Totals { names: get(&self.names), questions: get(&self.done), invalid: get(&self.invalid) }
+    }
+
+    fn line(&self, begin: Instant) -> String {
+        let done = self.done.load(Relaxed);
+        resolved::progress(begin.elapsed(), done, self.questions.load(Relaxed).saturating_sub(done))
+    }
+}
+
+/// The resolvers, and what they bear, by what the arguments and settings say.
+fn engine_config(global: &Global, args: &Resolve) -> Result<EngineConfig, Failure> {
+    let settings = settings::load(global, &EngineArgs::default())?;
+    let dns = &settings.dns;
+    let (own, explicit) = (args.own || dns.own, args.rate.is_some());
+    let base = |addr: SocketAddr| Server {
+        addr,
+        weight: 1,
+        rate: dns.rate.filter(|_| !own && !explicit),
+        in_flight: Some(dns.in_flight).filter(|_| !own && args.in_flight.is_none()),
+    };
+    let mut servers = Vec::new();
+    for text in &args.resolver {
+        let wrong = || format!("--resolver {text}: write an address, as 192.0.2.53 or [2001:db8::53]:5353");
+        servers.push(base(resolvers::address(text).ok_or_else(|| Failure::usage(wrong()))?));
+    }
+    if let Some(path) = &args.resolvers {
+        servers.extend(resolvers::file(path, base)?);
+    }
+    if servers.is_empty() {
+        let addrs = match dns.resolvers.is_empty() {
+            true => system_servers()
+                .context("no resolver is given, and the system's cannot be used: give --resolver")
+                .map_err(Failure::Usage)?,
+            false => dns.resolvers.clone(),
+        };
+        servers.extend(addrs.into_iter().map(base));
+    }
+    servers.sort_by_key(|s| s.addr);
+    servers.dedup_by_key(|s| s.addr);
+    let in_flight = args.in_flight.map_or(16_384, |n| n as usize);
+    Ok(EngineConfig {
+        rate: args.rate,
+        in_flight,
+        timeout: args.timeout,
+        attempts: args.attempts,
+        // A forger of one's own resolver's answers would have to be near.
+        sockets: if own { 2 } else { 16 },
+        ..EngineConfig::new(servers)
+    })
+}
+
+fn announce(config: &EngineConfig, args: &Resolve, quiet: bool) {
+    if quiet {
+        return;
+    }
+    let types: Vec<String> = args.types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
+    tell(&format!("asking {} for {}", resolved::servers(config), types.join(", ")));
+}
+
+type Input = Box<dyn BufRead + Send>;
+
+fn open(path: &Path) -> Result<Input, Failure> {
+    if path == Path::new("-") {
+        return Ok(Box::new(io::BufReader::with_capacity(1 << 16, io::stdin())));
+    }
+    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()));
+    Ok(Box::new(io::BufReader::with_capacity(1 << 16, file.map_err(Failure::Usage)?)))
+}
+
+/// Reads names and asks about them, on a thread that may wait.
+fn read(
+    mut input: Input,
+    args: &Resolve,
+    engine: Arc<Engine>,
+    sink: Sink,
+    counts: Arc<Counts>,
+) -> JoinHandle<Result<(), Failure>> {
+    let types = args.types.clone();
+    let handle = tokio::runtime::Handle::current();
+    tokio::task::spawn_blocking(move || {
+        let (mut line, mut number) = (Vec::with_capacity(256), 0);
+        let mut batch = Vec::with_capacity(BATCH);
+        while !counts.stop.load(Relaxed) {
+            line.clear();
+            let length =
+                io::Read::take(&mut input, LONGEST).read_until(b'\n', &mut line).context("read the names")?;
+            number += 1;
+            if length > 0 {
+                take(&line, &mut input, number, &types, &counts, &mut batch)?;
+            }
+            // Before it waits for more, what there is goes.
+            let waits = length == 0 || batch.len() >= BATCH || input.fill_buf().is_ok_and(<[u8]>::is_empty);
+            if waits && !batch.is_empty() {
+                let asked = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
+                counts.questions.fetch_add(asked.len() as u64, Relaxed);
+                handle.block_on(engine.submit(asked, &sink)).context("ask the resolver")?;
+            }
+            if length == 0 {
+                break;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Makes the questions of one line.
+fn take(
+    line: &[u8],
+    input: &mut Input,
+    number: u64,
+    types: &[RecordType],
+    counts: &Counts,
+    batch: &mut Vec<Question>,
+) -> Result<(), Failure> {
+    if line.last() != Some(&b'\n') && line.len() as u64 == LONGEST {
+        input.skip_until(b'\n').context("read the names")?;
+    }
+    let text = line.trim_ascii();
+    if text.is_empty() || text[0] == b'#' {
+        return Ok(());
+    }
+    match wire(text) {
+        Some(name) => {
+            counts.names.fetch_add(1, Relaxed);
+            batch.extend(types.iter().map(|qtype| Question {
+                token: number,
+                name: name.clone(),
+                qtype: *qtype,
+            }));
+        }
+        None => {
+            let told = counts.invalid.fetch_add(1, Relaxed);
+            let shown = kudzu_shared::escape::terminal(&String::from_utf8_lossy(text)).into_owned();
+            if told < TOLD {
+                tell(&format!(
+                    "line {number}: {}: no name; left out",
+                    kudzu_shared::escape::shorten(&shown, 80)
+                ));
+            } else if told == TOLD {
+                tell("further lines without a name are only counted");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The wire form of a name, international or not, or of an address's reverse name.
+fn wire(text: &[u8]) -> Option<Box<[u8]>> {
+    let text = std::str::from_utf8(text).ok()?;
+    if text.bytes().all(|b| b.is_ascii_graphic()) {
+        let starts_as_address = text.bytes().all(|b| b.is_ascii_hexdigit() || matches!(b, b'.' | b':'));
+        if starts_as_address && let Ok(ip) = text.parse::<IpAddr>() {
+            return Some(name::reverse(ip, None));
+        }
+        return name::from_text(text);
+    }
+    let observable = Observable::parse_as(Kind::DomainName, text).ok()?;
+    Some(observable.wire().into())
+}
+
+/// Writes answers, on a thread that may wait; gives the count of each verdict.
+fn write(
+    mut replies: Replies,
+    format: AnswerFormat,
+    counts: Arc<Counts>,
+) -> JoinHandle<Result<BTreeMap<Verdict, u64>, Failure>> {
+    tokio::task::spawn_blocking(move || {
+        let (mut verdicts, mut text) = (BTreeMap::new(), String::new());
+        while let Some(mut batch) = replies.next_blocking() {
+            let mut out = console::stdout();
+            loop {
+                text.clear();
+                for reply in &batch {
+                    answers::push(reply, format, &mut text);
+                    *verdicts.entry(reply.verdict).or_default() += 1;
+                }
+                counts.done.fetch_add(batch.len() as u64, Relaxed);
+                out.write_all(text.as_bytes())?;
+                match replies.try_next() {
+                    Some(more) => batch = more,
+                    None => break,
+                }
+            }
+            out.flush()?;
+        }
+        Ok(verdicts)
+    })
+}

@@ -1,0 +1,161 @@
+//! Records as master files have them (RFC 1035 section 5.1), safe to show: whatever is not
+//! printable, and angle brackets, are written `\DDD`.
+
+use std::fmt::Write as _;
+
+use hickory_proto::rr::RData;
+use hickory_proto::serialize::binary::{BinDecoder, Restrict};
+
+use crate::record::{Data, Record};
+use crate::{RecordType, name};
+
+impl Record {
+    /// Appends the data's text: names with a final dot, strings in quotes, numbers, and what
+    /// has no form of its own as RFC 3597 has it.
+    pub fn push_data(&self, out: &mut String) {
+        let dotted = |wire: &[u8], out: &mut String| {
+            name::push_text(wire, out);
+            if wire.len() > 1 {
+                out.push('.');
+            }
+        };
+        // Writing to a String never fails.
+        let _ = match &self.data {
+            Data::A(address) => write!(out, "{address}"),
+            Data::Aaaa(address) => write!(out, "{address}"),
+            Data::Name(target) => {
+                dotted(target, out);
+                Ok(())
+            }
+            Data::Mx(preference, host) => {
+                let written = write!(out, "{preference} ");
+                dotted(host, out);
+                written
+            }
+            Data::Txt(strings) => {
+                for (i, string) in strings.iter().enumerate() {
+                    if i > 0 {
+                        out.push(' ');
+                    }
+                    quoted(string, out);
+                }
+                Ok(())
+            }
+            Data::Soa(soa) => {
+                dotted(&soa.mname, out);
+                out.push(' ');
+                dotted(&soa.rname, out);
+                let numbers = [soa.serial, soa.refresh, soa.retry, soa.expire, soa.minimum];
+                numbers.iter().try_for_each(|n| write!(out, " {n}"))
+            }
+            Data::Raw(octets) => {
+                match self.rdata(octets).filter(|data| !matches!(data, RData::Unknown { .. })) {
+                    Some(data) => safe(&data.to_string(), out),
+                    None => unknown(octets, out),
+                }
+                Ok(())
+            }
+            Data::Broken(octets) => {
+                unknown(octets, out);
+                Ok(())
+            }
+        };
+    }
+
+    /// The type's name (RFC 3597 section 5 for one without).
+    pub fn type_name(&self) -> String {
+        type_name(self.rtype)
+    }
+
+    /// hickory's view of raw data. Names in it must not be compressed (RFC 3597 section 4).
+    fn rdata(&self, octets: &[u8]) -> Option<RData> {
+        let mut decoder = BinDecoder::new(octets);
+        RData::read(&mut decoder, self.rtype, Restrict::new(u16::try_from(octets.len()).ok()?)).ok()
+    }
+}
+
+/// The name of a type: `A`, or `TYPE65280`.
+pub fn type_name(rtype: RecordType) -> String {
+    match rtype {
+        RecordType::Unknown(n) => format!("TYPE{n}"),
+        known => known.to_string(),
+    }
+}
+
+fn quoted(octets: &[u8], out: &mut String) {
+    out.push('"');
+    for octet in octets {
+        match octet {
+            b'"' | b'\\' => out.extend(['\\', char::from(*octet)]),
+            b'<' | b'>' => name::push_octet(*octet, out),
+            0x20..=0x7e => out.push(char::from(*octet)),
+            other => name::push_octet(*other, out),
+        }
+    }
+    out.push('"');
+}
+
+/// Text of another's making.
+fn safe(text: &str, out: &mut String) {
+    for octet in text.bytes() {
+        match octet {
+            b'<' | b'>' => name::push_octet(octet, out),
+            0x20..=0x7e => out.push(char::from(octet)),
+            other => name::push_octet(other, out),
+        }
+    }
+}
+
+fn unknown(octets: &[u8], out: &mut String) {
+    let _ = write!(out, "\\# {}", octets.len());
+    for (i, octet) in octets.iter().enumerate() {
+        let _ = write!(out, "{}{octet:02x}", if i == 0 { " " } else { "" });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DNSClass, record::Soa};
+
+    fn text(rtype: RecordType, data: Data) -> String {
+        let record = Record { name: Box::from([0]), rtype, class: DNSClass::IN, ttl: 1, data };
+        let mut out = String::new();
+        record.push_data(&mut out);
+        format!("{} {out}", record.type_name())
+    }
+
+    #[test]
+    fn data_reads_as_in_a_master_file() {
+        let host: Box<[u8]> = b"\x02ns\x04a<.b\x00".as_slice().into();
+        let root: Box<[u8]> = Box::from([0]);
+        let raw = |octets: &[u8]| Data::Raw(octets.into());
+        let soa = Soa {
+            mname: host.clone(),
+            rname: root.clone(),
+            serial: 1,
+            refresh: 2,
+            retry: 3,
+            expire: 4,
+            minimum: 5,
+        };
+        for (rtype, data, expected) in [
+            (RecordType::A, Data::A([192, 0, 2, 1].into()), "A 192.0.2.1"),
+            (RecordType::NS, Data::Name(host.clone()), "NS ns.a\\060\\046b."),
+            (RecordType::MX, Data::Mx(0, root), "MX 0 ."),
+            (
+                RecordType::TXT,
+                Data::Txt(vec![b"a \"b\\".as_slice().into(), b"<\x1b\xff".as_slice().into()]),
+                "TXT \"a \\\"b\\\\\" \"\\060\\027\\255\"",
+            ),
+            (RecordType::SOA, Data::Soa(Box::new(soa)), "SOA ns.a\\060\\046b. . 1 2 3 4 5"),
+            (RecordType::CAA, raw(b"\x80\x05issuea.example"), "CAA 128 issue \"a.example\""),
+            (RecordType::SRV, raw(b"\x00\x01\x00\x02\x00\x50\x01a\x00"), "SRV 1 2 80 a."),
+            (RecordType::Unknown(65_280), raw(&[1, 0xab]), "TYPE65280 \\# 2 01ab"),
+            (RecordType::Unknown(65_280), raw(&[]), "TYPE65280 \\# 0"),
+            (RecordType::A, Data::Broken(Box::from([1, 2])), "A \\# 2 0102"),
+        ] {
+            assert_eq!(text(rtype, data), expected);
+        }
+    }
+}
