@@ -15,6 +15,8 @@ ARGS ?=
 # make rank SEEDS=101-120 SCALE=0.2
 SEEDS ?= 101-120
 SCALE ?= 0.2
+# make bench-dns MASSDNS=path/to/massdns; without it massdns is left out
+MASSDNS ?=
 # make fuzz CASES=200000
 CASES ?= 20000
 
@@ -61,6 +63,13 @@ deny: ## Check licences, advisories and origin of dependencies
 bench: build ## Run the demo at full size and print its figures
 	$(TARGET)/release/kudzu demo --quiet --out $(TARGET)/bench --force $(ARGS) > /dev/null
 	@cat $(TARGET)/bench/summary.json; echo
+
+.PHONY: bench-dns
+bench-dns: build ## Measure the DNS engine on NSD and simnet, beside massdns (MASSDNS=source folder)
+	@scripts/setup.sh bench-dns
+	$(CARGO) build --release -p kudzu-dns --example hickory
+	$(PYTHON) scripts/bench_dns.py --kudzu $(TARGET)/release/kudzu --hickory $(TARGET)/release/examples/hickory \
+		--massdns "$(MASSDNS)" $(ARGS)
 
 .PHONY: rank
 rank: build ## Measure the ranking against the truth of worlds SEEDS, beside baselines

@@ -2,7 +2,7 @@
 # Checks for the tools of a task and installs those that are missing: as root on a Debian
 # system with apt, as anybody with rustup. What it may not install it names.
 #
-#     scripts/setup.sh test|rank|deny
+#     scripts/setup.sh test|rank|bench-dns|deny
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -48,6 +48,13 @@ rust() {
 case "${1:-}" in
 test)
     package cc gcc # the cryptography of HTTPS is partly in C and assembly
+    rust
+    ;;
+bench-dns)
+    package python3 python3
+    package nsd nsd
+    package make make
+    package cc gcc
     rust
     ;;
 rank)

@@ -28,6 +28,9 @@ pub struct Simnet {
     /// Where it listens
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// Print what it was asked, as JSON, when it ends
+    #[arg(long)]
+    pub stats: bool,
     /// Write a kudzu.toml that points every source here
     #[arg(long, value_name = "FILE")]
     pub config_out: Option<PathBuf>,

@@ -60,7 +60,12 @@ async fn serve(global: &Global, args: &Simnet) -> Outcome {
     });
     say(&format!("{ready}\n"))?;
     interrupt::requested().await;
+    let stats = server.stats();
     server.stop().await;
+    if args.stats {
+        let text = serde_json::to_string(&stats).context("write the counts as JSON")?;
+        say(&format!("{text}\n"))?;
+    }
     Ok(End::Complete)
 }
 

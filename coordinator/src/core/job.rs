@@ -61,8 +61,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Later rounds in which transient failures are asked again, at most 3.
     pub rounds: u8,
-    /// When the first later round comes; each further one doubles it. It must be longer than
-    /// a failure stays in the cache.
+    /// How long after a failure its next round comes. It must be longer than a failure stays
+    /// in the cache.
     pub retry_ms: u64,
     /// When a task that brought nothing is sent again, counted from the last result of its
     /// class.
@@ -318,7 +318,7 @@ impl Job {
             self.tree.cut_short |= lookup.is(state::DEMANDED);
             return false;
         }
-        let due = now + (self.settings.retry_ms << lookup.rounds);
+        let due = now + self.settings.retry_ms;
         lookup.rounds += 1;
         lookup.state = lookup.state & state::DEMANDED | state::WAITING | state::LATER;
         self.retries.push(Reverse((due, id)));

@@ -202,7 +202,7 @@ impl<'a> Checks<'a> {
         known.sent = None;
         let transient = known.verdicts.iter().flatten().any(|v| v.is_transient());
         if transient && known.round < self.settings.rounds {
-            known.not_before = now + (self.settings.retry_ms << known.round);
+            known.not_before = now + self.settings.retry_ms;
             known.round += 1;
         } else {
             known.ended = true;

@@ -12,6 +12,8 @@ use serde::Serialize;
 pub struct Stats {
     /// DNS questions over UDP.
     pub dns_udp: u64,
+    /// Most datagrams that one DNS socket received within any second.
+    pub dns_max_rate: u64,
     /// DNS questions over TCP.
     pub dns_tcp: u64,
     /// DNS answers sent.
@@ -51,6 +53,7 @@ pub(super) enum Service {
 pub(super) struct Counters {
     start: Instant,
     dns: [AtomicU64; 2],
+    dns_most: AtomicU64,
     answered: AtomicU64,
     dropped: AtomicU64,
     unreadable: AtomicU64,
@@ -66,6 +69,7 @@ impl Counters {
         Self {
             start: Instant::now(),
             dns: Default::default(),
+            dns_most: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unreadable: AtomicU64::new(0),
@@ -78,6 +82,11 @@ impl Counters {
 
     pub(super) fn dns_asked(&self, transport: Transport) {
         self.dns[transport as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many came to one socket within a second.
+    pub(super) fn dns_within_a_second(&self, count: u64) {
+        self.dns_most.fetch_max(count, Ordering::Relaxed);
     }
 
     pub(super) fn dns_answered(&self, count: u64) {
@@ -115,6 +124,7 @@ impl Counters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
             dns_udp: read(&self.dns[Transport::Udp as usize]),
+            dns_max_rate: read(&self.dns_most),
             dns_tcp: read(&self.dns[Transport::Tcp as usize]),
             dns_answered: read(&self.answered),
             dns_dropped: read(&self.dropped),

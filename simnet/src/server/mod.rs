@@ -1,5 +1,6 @@
 //! Puts a world on loopback sockets.
 
+mod busiest;
 mod counters;
 mod http;
 mod tcp;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use kudzu_datagram::{BATCH, Inbox, Outbox, Peer, Socket};
 use tokio_util::sync::CancellationToken;
 
+use super::busiest::Busiest;
 use super::counters::{Counters, Transport};
 use super::wire::{self, Query};
 use crate::faults::{Chaos, DnsFault};
@@ -36,8 +37,13 @@ pub(super) struct Shared {
 /// Answers until cancelled.
 pub(super) fn serve(socket: &Socket, shared: &Shared, stop: &CancellationToken) {
     let mut inbox = Inbox::new();
-    let mut loop_state =
-        Loop { shared, queue: DelayQueue::new(Instant::now()), spare: Vec::new(), records: Vec::new() };
+    let mut loop_state = Loop {
+        shared,
+        queue: DelayQueue::new(Instant::now()),
+        spare: Vec::new(),
+        records: Vec::new(),
+        busiest: Busiest::new(Instant::now()),
+    };
     let mut outbox = Outbox::default();
     while !stop.is_cancelled() {
         let more = (0..READS).all(|_| loop_state.take_in(socket, &mut inbox));
@@ -55,6 +61,7 @@ struct Loop<'a> {
     queue: DelayQueue,
     spare: Vec<Vec<u8>>,
     records: Vec<Record>,
+    busiest: Busiest,
 }
 
 impl Loop<'_> {
@@ -64,14 +71,16 @@ impl Loop<'_> {
             Ok(count) => count,
             Err(error) => return error.kind() == io::ErrorKind::Interrupted,
         };
-        let now = Instant::now();
+        let (now, mut arrived) = (Instant::now(), 0);
         for datagram in inbox.datagrams() {
+            arrived += 1;
             let mut out = self.spare.pop().unwrap_or_default();
             match self.answer(datagram.payload, &mut out) {
                 Some(delay) => self.queue.push(now, delay, (datagram.from, out)),
                 None => self.spare.push(out),
             }
         }
+        self.shared.counters.dns_within_a_second(self.busiest.count(now, arrived));
         count == BATCH
     }
 
