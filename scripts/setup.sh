@@ -48,6 +48,7 @@ rust() {
 case "${1:-}" in
 test)
     package cc gcc # the cryptography of HTTPS is partly in C and assembly
+    PATH="$PATH:/usr/sbin" package unbound unbound # what DNS over TLS and HTTPS is tested with
     rust
     ;;
 rank)
