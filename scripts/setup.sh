@@ -48,6 +48,8 @@ rust() {
 case "${1:-}" in
 test)
     package cc gcc # the cryptography of HTTPS is partly in C and assembly
+    PATH="$PATH:/usr/sbin" package unbound unbound # what DNS over TLS and HTTPS is tested with
+    PATH="$PATH:/usr/sbin" package nsd nsd # what the comparison of resolvers asks
     rust
     ;;
 bench-dns)

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
@@ -16,57 +16,36 @@ use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::DnsRequestSender as _;
 use hickory_resolver::proto::op::{DnsRequest, DnsRequestOptions, Query};
 use hickory_resolver::proto::rr::Name;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
 use crate::answer::{self, Read};
+use crate::tasks::{Ask, Tasks};
 use crate::{Ended, Question, Reply, Resolver, Sink, Transport, Verdict, name, tcp};
 
 /// Resolves through hickory-net.
 #[derive(Debug)]
 pub struct Hickory {
     inner: Arc<Inner>,
-    open: Arc<Semaphore>,
-    tasks: std::sync::Mutex<JoinSet<()>>,
+    tasks: Tasks,
 }
 
 #[derive(Debug)]
 struct Inner {
     servers: Vec<SocketAddr>,
     timeout: Duration,
-    attempts: u8,
 }
 
 impl Hickory {
     /// Asks the servers in turn: `attempts` sends of a question at most, each waited for
     /// `timeout`, `in_flight` questions (a socket each) open at a time.
     pub fn new(servers: Vec<SocketAddr>, timeout: Duration, attempts: u8, in_flight: usize) -> Self {
-        Self {
-            inner: Arc::new(Inner { servers, timeout, attempts: attempts.max(1) }),
-            open: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
-            tasks: std::sync::Mutex::default(),
-        }
+        Self { inner: Arc::new(Inner { servers, timeout }), tasks: Tasks::new(attempts, in_flight) }
     }
 }
 
 #[async_trait]
 impl Resolver for Hickory {
     async fn submit(&self, questions: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
-        for question in questions {
-            let place = Arc::clone(&self.open).acquire_owned().await.map_err(|_| Ended)?;
-            let (inner, sink) = (Arc::clone(&self.inner), sink.clone());
-            let mut tasks = self.tasks.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            while tasks.try_join_next().is_some() {}
-            tasks.spawn(async move {
-                if !sink.is_closed() {
-                    let mut reply = inner.resolve(&question).await;
-                    reply.question = Some((question.name, question.qtype));
-                    sink.send(vec![reply]).await;
-                }
-                drop(place);
-            });
-        }
-        Ok(())
+        self.tasks.submit(&self.inner, questions, sink).await
     }
 
     fn servers(&self) -> Vec<SocketAddr> {
@@ -74,29 +53,13 @@ impl Resolver for Hickory {
     }
 }
 
-impl Inner {
-    async fn resolve(&self, question: &Question) -> Reply {
-        let begin = Instant::now();
-        let mut last = Reply::failed(question.token, Verdict::Unreachable);
-        let first: usize = rand::random_range(0..self.servers.len().max(1));
-        let order = self.servers.iter().cycle().skip(first);
-        for (tries, server) in (1..=self.attempts).zip(order) {
-            let mut reply = self.once(*server, question).await;
-            reply.server = Some(*server);
-            reply.tries = tries;
-            reply.token = question.token;
-            reply.rtt = begin.elapsed();
-            let stands = reply.verdict.is_known();
-            let elsewhere = reply.verdict == Verdict::Timeout || usize::from(tries) < self.servers.len();
-            last = reply;
-            if stands || !elsewhere {
-                break;
-            }
-        }
-        last
+impl Ask for Inner {
+    fn servers(&self) -> &[SocketAddr] {
+        &self.servers
     }
 
-    async fn once(&self, server: SocketAddr, question: &Question) -> Reply {
+    async fn once(&self, server: usize, question: &Question) -> Reply {
+        let server = self.servers[server];
         match self.udp(server, question).await {
             Ok(read) if read.is_partial() => {
                 answer::over_tcp(tcp::exchange(server, question, self.timeout).await.ok())
@@ -105,7 +68,9 @@ impl Inner {
             Err(verdict) => Reply { transport: Transport::Udp, ..Reply::failed(question.token, verdict) },
         }
     }
+}
 
+impl Inner {
     async fn udp(&self, server: SocketAddr, question: &Question) -> Result<Read, Verdict> {
         let mut qname = Name::from_labels(name::labels(&question.name)).map_err(|_| Verdict::FormErr)?;
         qname.set_fqdn(true);

@@ -6,9 +6,10 @@
 //! [`Sink`] is gone.
 //!
 //! Back ends: [`Engine`] (few shared sockets on threads of their own), [`Hickory`]
-//! (hickory-resolver's UDP client, the reference), [`Instant`] (answers in process).
+//! (hickory-resolver's UDP client, the reference), [`Encrypted`] (DNS over TLS and HTTPS), [`Instant`] (answers in process).
 
 mod answer;
+mod encrypted;
 mod engine;
 mod hickory;
 mod instant;
@@ -17,8 +18,10 @@ mod query;
 pub mod record;
 mod server;
 mod system;
+mod tasks;
 mod tcp;
 mod text;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +30,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 pub use answer::{Chain, MAX_LINKS, chain};
+pub use encrypted::{Encrypted, EncryptedError};
 pub use engine::{Engine, EngineConfig, Stats};
 pub use hickory::Hickory;
 pub use hickory_proto::op::ResponseCode;
@@ -36,6 +40,7 @@ pub use record::{Data, Record, Soa};
 pub use server::{Case, Gate, Server, ServerStats};
 pub use system::{SystemError, system_servers};
 pub use text::type_name;
+pub use upstream::{Upstream, UpstreamError};
 
 /// One question of class IN.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +127,10 @@ pub enum Transport {
     Udp,
     /// RFC 7766.
     Tcp,
+    /// RFC 7858.
+    Tls,
+    /// RFC 8484.
+    Https,
     /// No network.
     InProcess,
 }

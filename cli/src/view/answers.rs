@@ -96,6 +96,8 @@ fn transport(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
+        Transport::Tls => "tls",
+        Transport::Https => "https",
         Transport::InProcess => "none",
     }
 }
