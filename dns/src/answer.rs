@@ -172,8 +172,13 @@ pub(crate) fn read_echoed(question: &Question, echo: Echo, m: &[u8]) -> Option<R
     let plain = |r: &Record| r.rtype == question.qtype && *r.name == *question.name && is_sound(r);
     let plain = !reply.records.is_empty() && reply.records.iter().all(plain);
     reply.foreign = if plain { 0 } else { keep_own(question, &mut reply.records) };
-    // No answer, not authoritative, no recursion: only a hint where else to ask.
-    let lame = referral && authority.is_none() && header[2] & 0x04 == 0 && header[3] & 0x80 == 0;
+    // Whether it is a resolver at all, and answers for the name itself.
+    let (recursive, authoritative) = (header[3] & 0x80 != 0, header[2] & 0x04 != 0);
+    let lame = |links: bool, within: bool| {
+        // No recursion: with aliases, what is at their end is not known, unless its own zone
+        // says so; without, a referral is only a hint where else to ask.
+        !recursive && if links { !within } else { referral && authority.is_none() && !authoritative }
+    };
     let zone = authority.as_ref().map(|(zone, _)| &**zone);
     let (verdict, within) = match rcode {
         // By far the commonest answer.
@@ -210,7 +215,7 @@ fn keep_own(question: &Question, records: &mut Vec<Record>) -> u16 {
 fn verdict(
     question: &Question,
     reply: &Reply,
-    lame: bool,
+    lame: impl Fn(bool, bool) -> bool,
     cut: bool,
     zone: Option<&[u8]>,
 ) -> (Verdict, bool) {
@@ -237,7 +242,7 @@ fn verdict(
     } else if reply.broken > 0 {
         // What is broken may have been the answer.
         Verdict::Malformed
-    } else if lame && chain.links.is_empty() {
+    } else if lame(!chain.links.is_empty(), within) {
         Verdict::Lame
     } else {
         Verdict::NoData

@@ -83,6 +83,7 @@ fn verdicts() {
     let ns = [&n("z")[..], &[0, 2, 0, 1, 0, 0, 0, 9, 0, 4], &n("ns")[..]].concat();
     let soa =
         |zone: &[u8]| [zone, &[0, 6, 0, 1, 0, 0, 1, 0, 0, 22], &[0, 0], &[0; 16], &[0, 0, 0, 9]].concat();
+    let alias = [&n("a")[..], &[0, 5, 0, 1, 0, 0, 0, 9, 0, 3], &n("b")].concat();
     let short = [&n("a")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 3, 1, 2, 3]].concat();
     let good = [&n("a")[..], &[0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 1, 2, 3, 4]].concat();
     let cases = [
@@ -101,6 +102,11 @@ fn verdicts() {
         ([0x81, 0x80], [2, 0, 0], [&good[..], &good[..9]].concat(), Verdict::Malformed),
         ([0x81, 0x82], [2, 0, 0], good.clone(), Verdict::ServFail),
         ([0x81, 0x80], [1, 0, 7], good, Verdict::Found),
+        // An alias without its end: a resolver has looked, another server has not.
+        ([0x81, 0x80], [1, 0, 0], alias.clone(), Verdict::NoData),
+        ([0x85, 0x00], [1, 0, 0], alias.clone(), Verdict::Lame),
+        ([0x85, 0x00], [1, 1, 0], [&alias[..], &soa(&n("b"))].concat(), Verdict::NoData),
+        ([0x85, 0x00], [1, 1, 0], [&alias[..], &soa(&n("z"))].concat(), Verdict::Lame),
     ];
     for (flags, counts, sections, expected) in cases {
         let read = read(&q, &response(&q, flags, counts, &sections)).unwrap();

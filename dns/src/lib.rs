@@ -68,7 +68,8 @@ pub enum Verdict {
     Refused,
     /// FORMERR or NOTIMP.
     FormErr,
-    /// A server that is not responsible sent a referral.
+    /// A server that is not responsible sent a referral, or aliases without what is at their
+    /// end.
     Lame,
     /// Truncated, and TCP did not bring the rest.
     Truncated,

@@ -66,19 +66,21 @@ pub const ALL: &[Explained] = &[
                 && d.reply.records.iter().any(|r| is_empty(&r.data))
         },
     },
-    // A resolver is asked for the end of the chain. NSD is none: where the end is not its own it
-    // leaves it out, without a SOA. hickory asks for the end itself, and is refused, gets
-    // SERVFAIL, or a referral; the engine says what the message says.
+    // NSD is no resolver: where the end of the chain is not its own it leaves it out. hickory
+    // asks for the end itself, and is refused, or gets SERVFAIL.
     Explained {
         reason: "hickory asks for the end that a server leaves out",
         holds: |d| {
             let end = match d.theirs.verdict {
                 Verdict::Refused => d.is_of(&["out", "out2", "toroot"]),
                 Verdict::ServFail => d.is_of(&["tobroken"]),
-                Verdict::Lame => d.is_of(&["tocut"]),
+                // What it was refused of a SOA it takes for none.
+                Verdict::NoData if d.qtype == RecordType::SOA => {
+                    d.is_of(&["out", "out2", "toroot", "tobroken"])
+                }
                 _ => false,
             };
-            end && d.ours.verdict == Verdict::NoData && d.is_alias() && d.reply.negative_ttl.is_none()
+            end && d.ours.verdict == Verdict::Lame && d.is_alias()
         },
     },
 ];
