@@ -57,7 +57,8 @@ pub fn registry_with_broken(config: &Config) -> (Registry, Vec<(String, Failure)
             }
         }
     };
-    if config.dns.resolvers.is_empty() && system_servers().is_err() {
+    let dns = &config.dns;
+    if dns.resolvers.is_empty() && dns.encrypted.is_empty() && system_servers().is_err() {
         dns_off(&mut registry);
     }
     for (name, why) in &broken {
@@ -77,7 +78,7 @@ impl Engine {
     ///
     /// # Errors
     /// When a list cannot be read, there is no resolver, or its sockets cannot be bound.
-    pub fn start(
+    pub async fn start(
         config: &Config,
         registry: Registry,
         asked: &[SourceInfo],
@@ -90,7 +91,10 @@ impl Engine {
         let limiter = Arc::new(limits::Memory::new());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let needs_dns = asked.iter().any(|s| s.class == Class::Dns);
-        let resolver = if needs_dns { resolver(config)? } else { nobody() };
+        let resolver = match needs_dns {
+            true => kudzu_worker::start_resolver(&config.dns).await.context("start the resolver")?,
+            false => nobody(),
+        };
         let options = StartOptions {
             config: config.coordinator.clone(),
             broker: broker.clone(),
@@ -152,11 +156,6 @@ impl Engine {
             }
         }
     }
-}
-
-fn resolver(config: &Config) -> Result<Arc<dyn Resolver>, Failure> {
-    let settings = kudzu_worker::engine_config(&config.dns).context("set up the resolver")?;
-    Ok(Arc::new(kudzu_dns::Engine::start(&settings).context("bind the resolver's sockets")?))
 }
 
 /// Stands where nobody asks.

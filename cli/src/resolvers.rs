@@ -3,15 +3,110 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use anyhow::Context as _;
-use kudzu_dns::Server;
+use std::time::Duration;
 
+use anyhow::Context as _;
+use kudzu_dns::{EngineConfig, Server, Upstream, system_servers};
+use kudzu_shared::config;
+
+use crate::args::resolve::Resolve;
 use crate::exit::Failure;
 
 /// DNS's own (RFC 1035 section 4.2).
 const PORT: u16 = 53;
 /// Lines of a file that are told one by one.
 const TOLD: usize = 20;
+
+/// Who is asked.
+#[derive(Debug)]
+pub enum Asked {
+    /// Resolvers over UDP and TCP.
+    Plain(EngineConfig),
+    /// Resolvers over TLS or HTTPS.
+    Encrypted {
+        /// Whom.
+        upstreams: Vec<Upstream>,
+        /// Questions a second to each.
+        rate: f64,
+        /// Questions open at a time.
+        in_flight: usize,
+        /// How long one answer is waited for.
+        timeout: Duration,
+        /// Sends of one question.
+        attempts: u8,
+    },
+}
+
+/// The resolvers that the arguments give, else the settings, else the system.
+///
+/// # Errors
+/// When there is none, or a text names none.
+pub fn choose(args: &Resolve, dns: &config::Dns) -> Result<Asked, Failure> {
+    let given = !args.resolver.is_empty() || args.resolvers.is_some();
+    let is_encrypted = |text: &&String| text.contains("://");
+    let encrypted: Vec<&String> = match given {
+        true => args.resolver.iter().filter(is_encrypted).collect(),
+        false => dns.encrypted.iter().collect(),
+    };
+    if encrypted.is_empty() {
+        return plain(args, dns).map(Asked::Plain);
+    }
+    if args.resolvers.is_some() || (given && encrypted.len() != args.resolver.len()) {
+        return Err(Failure::usage(
+            "give resolvers over TLS or HTTPS alone: with others among them, names would go out in the clear",
+        ));
+    }
+    let upstreams: Result<Vec<Upstream>, _> = encrypted.into_iter().map(|text| text.parse()).collect();
+    let upstreams = upstreams.map_err(|e| Failure::Usage(anyhow::Error::new(e)))?;
+    let n = upstreams.len();
+    let own = args.own || dns.own;
+    let rate = args.rate.map(|all| all / n as f64).or(dns.rate.filter(|_| !own));
+    let each = usize::try_from(dns.in_flight).unwrap_or(1);
+    Ok(Asked::Encrypted {
+        upstreams,
+        rate: rate.unwrap_or(f64::INFINITY),
+        in_flight: args.in_flight.map_or(each.saturating_mul(n), |all| all as usize),
+        timeout: args.timeout,
+        attempts: args.attempts,
+    })
+}
+
+fn plain(args: &Resolve, dns: &config::Dns) -> Result<EngineConfig, Failure> {
+    let (own, explicit) = (args.own || dns.own, args.rate.is_some());
+    let base = |addr: SocketAddr| Server {
+        rate: dns.rate.filter(|_| !own && !explicit),
+        in_flight: Some(dns.in_flight).filter(|_| !own && args.in_flight.is_none()),
+        ..Server::own(addr)
+    };
+    let mut servers = Vec::new();
+    for text in &args.resolver {
+        let wrong = || format!("--resolver {text}: write an address, as 192.0.2.53 or [2001:db8::53]:5353");
+        servers.push(base(address(text).ok_or_else(|| Failure::usage(wrong()))?));
+    }
+    if let Some(path) = &args.resolvers {
+        servers.extend(file(path, base)?);
+    }
+    if servers.is_empty() {
+        let addrs = match dns.resolvers.is_empty() {
+            true => system_servers()
+                .context("no resolver is given, and the system's cannot be used: give --resolver")
+                .map_err(Failure::Usage)?,
+            false => dns.resolvers.clone(),
+        };
+        servers.extend(addrs.into_iter().map(base));
+    }
+    servers.sort_by_key(|s| s.addr);
+    servers.dedup_by_key(|s| s.addr);
+    Ok(EngineConfig {
+        rate: args.rate,
+        in_flight: args.in_flight.map_or(16_384, |n| n as usize),
+        timeout: args.timeout,
+        attempts: args.attempts,
+        // A forger of one's own resolver's answers would have to be near.
+        sockets: if own { 2 } else { 16 },
+        ..EngineConfig::new(servers)
+    })
+}
 
 /// Reads an address, with a port or without.
 pub fn address(text: &str) -> Option<SocketAddr> {

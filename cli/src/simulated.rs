@@ -33,6 +33,8 @@ fn load(path: &Path) -> Result<World, Failure> {
 /// Points every source at the simulated internet; no limit holds there.
 pub fn point(config: &mut Config, addrs: &Addrs) {
     config.dns.resolvers.clone_from(&addrs.dns);
+    // It is this process itself.
+    config.dns.check = false;
     config.dns.own = true;
     config.dns.rate = None;
     config.dns.in_flight = kudzu_shared::config::Dns::OWN_IN_FLIGHT;

@@ -5,8 +5,8 @@
 //! cannot read is malformed over HTTPS, and over TLS passed over, so that its time runs out.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +28,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
 use crate::query::{self, Form};
+use crate::server::Pace;
 use crate::tasks::{Ask, Tasks};
 use crate::{Ended, Question, Reply, Resolver, Sink, Upstream, Verdict, name};
 
@@ -63,6 +64,9 @@ struct Inner {
     addrs: Vec<SocketAddr>,
     tls: Arc<ClientConfig>,
     timeout: Duration,
+    /// Of each upstream, where it has a rate.
+    paces: Vec<std::sync::Mutex<Pace>>,
+    begin: Instant,
     /// Holds the tasks of the connections, which end with it.
     runtime: TokioRuntimeProvider,
 }
@@ -111,9 +115,21 @@ impl Encrypted {
             upstreams: upstreams.into_iter().map(with_lines).collect(),
             tls: Arc::new(client_config(extra_roots)?),
             timeout,
+            paces: Vec::new(),
+            begin: Instant::now(),
             runtime: TokioRuntimeProvider::default(),
         };
         Ok(Self { inner: Arc::new(inner), tasks: Tasks::new(attempts, in_flight) })
+    }
+
+    /// The same with so many questions a second to each upstream at most. To be called before
+    /// anything is asked; later it has no effect.
+    #[must_use]
+    pub fn with_rate(mut self, rate: f64) -> Self {
+        if let (Some(inner), Some(pace)) = (Arc::get_mut(&mut self.inner), Pace::of(rate)) {
+            inner.paces = inner.addrs.iter().map(|_| std::sync::Mutex::new(pace)).collect();
+        }
+        self
     }
 }
 
@@ -153,6 +169,7 @@ impl Ask for Inner {
 
     async fn once(&self, server: usize, question: &Question) -> Reply {
         let (upstream, lines) = &self.upstreams[server];
+        self.turn(server).await;
         let transport = upstream.transport();
         let reply = match self.ask(upstream, lines, question).await {
             // Nothing carries more than these do.
@@ -165,6 +182,22 @@ impl Ask for Inner {
 }
 
 impl Inner {
+    /// Waits for the upstream's rate to allow a question.
+    async fn turn(&self, server: usize) {
+        let Some(pace) = self.paces.get(server) else { return };
+        loop {
+            let due = {
+                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                match pace.ready(now) {
+                    Ok(()) => return pace.take(now, 1.0),
+                    Err(due) => due,
+                }
+            };
+            tokio::time::sleep_until(self.begin + Duration::from_nanos(due)).await;
+        }
+    }
+
     async fn ask(
         &self,
         upstream: &Upstream,

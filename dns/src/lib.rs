@@ -9,6 +9,7 @@
 //! (hickory-resolver's UDP client, the reference), [`Encrypted`] (DNS over TLS and HTTPS), [`Instant`] (answers in process).
 
 mod answer;
+pub mod check;
 mod encrypted;
 mod engine;
 mod hickory;
@@ -37,7 +38,7 @@ pub use hickory_proto::op::ResponseCode;
 pub use hickory_proto::rr::{DNSClass, RecordType};
 pub use instant::Instant;
 pub use record::{Data, Record, Soa};
-pub use server::{Case, Gate, Server, ServerStats};
+pub use server::{Case, Gate, Known, Server, ServerStats};
 pub use system::{SystemError, system_servers};
 pub use text::type_name;
 pub use upstream::{Upstream, UpstreamError};

@@ -8,4 +8,4 @@ pub mod sources;
 mod worker;
 
 pub use sources::{Registry, registry};
-pub use worker::{Error, ResolverError, Stats, Worker, WorkerConfig, engine_config, queue, start_resolver};
+pub use worker::{Error, ResolverError, Stats, Worker, WorkerConfig, queue, start_resolver, upstreams};

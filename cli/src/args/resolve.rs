@@ -23,8 +23,8 @@ pub struct Resolve {
     /// Record types
     #[arg(short = 't', long = "type", value_delimiter = ',', default_value = "A", value_parser = rtype)]
     pub types: Vec<RecordType>,
-    /// A resolver: an address, with a port or without (repeatable) [default: the settings',
-    /// else the system's]
+    /// A resolver: an address, with a port or without, or tls://NAME@ADDRESS, or
+    /// https://NAME@ADDRESS/PATH (repeatable) [default: the settings', else the system's]
     #[arg(long, value_name = "ADDR")]
     pub resolver: Vec<String>,
     /// A file with resolvers, one a line

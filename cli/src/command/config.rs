@@ -40,7 +40,9 @@ fn usable(config: &kudzu_shared::config::Config) -> Result<(), Failure> {
     let policy = job::policy(&PolicyArgs::default(), config).err();
     let packs = Packs::load(&config.packs.files).err().map(|e| Failure::Usage(e.into()));
     let (_, broken) = embedded::registry_with_broken(config);
-    let all = policy.iter().chain(&packs).chain(broken.iter().map(|(_, why)| why));
+    let encrypted = kudzu_worker::upstreams(&config.dns).err();
+    let encrypted = encrypted.map(|e| Failure::Usage(anyhow::Error::new(e).context("dns.encrypted")));
+    let all = policy.iter().chain(&packs).chain(&encrypted).chain(broken.iter().map(|(_, why)| why));
     let all: Vec<String> = all.map(Failure::text).collect();
     if all.is_empty() { Ok(()) } else { Err(Failure::usage(all.join("\n"))) }
 }

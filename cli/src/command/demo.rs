@@ -47,7 +47,7 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
     }
     announce(&Announcement::new("demo", &spec, &plan, &catalogue, None), global.quiet);
     let asked = job::asked(&plan, &spec.policy, &catalogue);
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
     interrupt::take_over();
     let before = Memory::now();
     let mut progress = Progress::new(global.quiet, args.output.progress);

@@ -70,7 +70,7 @@ pub async fn run(global: &Global, args: &Enrich) -> Outcome {
     }
     announce(&announcement, global.quiet);
     let asked = job::asked(&plan, &spec.policy, &catalogue);
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
     interrupt::take_over();
     let allowance = Allowance::new(plan.budgets.questions, &asked);
     let mut bulk = Bulk {

@@ -34,7 +34,7 @@ pub async fn run(global: &Global, args: &Pivot) -> Outcome {
     let (folder, under) = output::prepare(&args.output)?;
     announce(&announcement, global.quiet);
     let asked = job::asked(&plan, &spec.policy, &catalogue);
-    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1))?;
+    let engine = Engine::start(&config, registry, &asked, args.engine.workers.unwrap_or(1)).await?;
     interrupt::take_over();
     let before = Memory::now();
     let mut progress = Progress::new(global.quiet, args.output.progress);

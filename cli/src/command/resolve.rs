@@ -3,17 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use kudzu_dns::{
-    Engine, EngineConfig, Question, RecordType, Replies, Resolver, Server, Sink, Verdict, name,
-    system_servers,
-};
+use kudzu_dns::check;
+use kudzu_dns::{Encrypted, Engine, Question, RecordType, Replies, Reply, Resolver, Sink, Verdict, name};
 use kudzu_shared::observable::{Kind, Observable};
 use tokio::task::JoinHandle;
 
@@ -23,6 +21,7 @@ use crate::args::resolve::{AnswerFormat, Resolve};
 use crate::console::{self, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::progress::Progress;
+use crate::resolvers::Asked;
 use crate::view::answers;
 use crate::view::resolved::{self, Summary};
 use crate::{interrupt, resolvers, settings};
@@ -31,38 +30,51 @@ use crate::{interrupt, resolvers, settings};
 const BATCH: usize = 512;
 /// Batches of replies that wait to be written.
 const REPLIES: usize = 64;
+/// How long each answer of the check is waited for.
+const CHECK: Duration = Duration::from_millis(700);
+/// How often an interrupted command looks whether it is done.
+const LOOK: Duration = Duration::from_millis(20);
 /// A line longer than this is no name in any spelling.
 const LONGEST: u64 = 4096;
 /// Bad lines that are told one by one.
 const TOLD: u64 = 20;
 
 pub async fn run(global: &Global, args: &Resolve) -> Outcome {
-    let config = engine_config(global, args)?;
+    let settings = settings::load(global, &EngineArgs::default())?;
+    let mut asked = resolvers::choose(args, &settings.dns)?;
     let input = open(&args.names)?;
-    announce(&config, args, global.quiet);
-    let engine = Arc::new(Engine::start(&config).context("start the resolver")?);
+    if !args.no_check && settings.dns.check {
+        check(&mut asked, args.timeout, global.quiet).await?;
+    }
+    if !global.quiet {
+        let types: Vec<String> = args.types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
+        tell(&format!("asking {} for {}", resolved::servers(&asked), types.join(", ")));
+    }
+    let (resolver, engine) = start(&asked)?;
     interrupt::take_over();
     let begin = Instant::now();
     let counts = Arc::new(Counts::default());
     let (sink, replies) = Sink::new(REPLIES);
-    let reading = read(input, args, Arc::clone(&engine), sink, Arc::clone(&counts));
+    let reading = read(input, args, resolver, sink, Arc::clone(&counts));
     let mut writing = write(replies, args.format, Arc::clone(&counts));
     let mut progress = Progress::new(global.quiet, args.progress);
-    let verdicts = loop {
+    loop {
+        let stopping = counts.stop.load(Relaxed);
         tokio::select! {
             written = &mut writing => break written.context("write the answers")??,
-            () = interrupt::requested(), if !counts.stop.load(Relaxed) => {
+            () = interrupt::requested(), if !stopping => {
                 progress.say("interrupted: waiting for what is on its way; once more ends at once");
                 counts.stop.store(true, Relaxed);
             }
+            // A read that never returns is not waited for.
+            () = tokio::time::sleep(LOOK), if stopping => if counts.is_done() { break },
             () = progress.tick() => progress.note(&counts.line(begin)),
         }
-    };
+    }
     progress.clear();
     let partial = counts.stop.load(Relaxed);
-    // A read that never returns is not waited for.
     let read = if partial { None } else { Some(reading.await.context("read the names")?) };
-    let summary = Summary::new(&engine, &counts.totals(), verdicts, begin.elapsed(), partial);
+    let summary = Summary::new(engine.as_deref(), counts.totals(), begin.elapsed(), partial);
     if let Some(path) = &args.summary {
         let json = serde_json::to_vec_pretty(&summary).context("write the summary")?;
         std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
@@ -72,6 +84,39 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
     }
     read.transpose()?;
     ended(&summary)
+}
+
+/// Checks the resolvers, and leaves out those that lie.
+async fn check(asked: &mut Asked, timeout: Duration, quiet: bool) -> Result<(), Failure> {
+    let Asked::Plain(config) = asked else { return Ok(()) };
+    let checked = check::check(&config.servers, timeout.min(CHECK)).await;
+    if !quiet {
+        resolved::checked(&checked).iter().for_each(|line| tell(line));
+    }
+    if checked.iter().all(|c| !c.lies.is_empty()) {
+        return Err(Failure::usage(
+            "every resolver gives addresses for names that do not exist: give others with --resolver, or \
+             --no-check to ask these all the same",
+        ));
+    }
+    config.servers = check::apply(std::mem::take(&mut config.servers), &checked);
+    Ok(())
+}
+
+type Started = (Arc<dyn Resolver>, Option<Arc<Engine>>);
+
+fn start(asked: &Asked) -> Result<Started, Failure> {
+    Ok(match asked {
+        Asked::Plain(config) => {
+            let engine = Arc::new(Engine::start(config).context("start the resolver")?);
+            (Arc::clone(&engine) as Arc<dyn Resolver>, Some(engine))
+        }
+        Asked::Encrypted { upstreams, rate, in_flight, timeout, attempts } => {
+            let encrypted = Encrypted::new(upstreams.clone(), b"", *timeout, *attempts, *in_flight);
+            let encrypted = encrypted.context("start the resolver")?;
+            (Arc::new(encrypted.with_rate(*rate)), None)
+        }
+    })
 }
 
 fn ended(summary: &Summary) -> Outcome {
@@ -94,69 +139,35 @@ struct Counts {
     questions: AtomicU64,
     done: AtomicU64,
     invalid: AtomicU64,
+    verdicts: Mutex<BTreeMap<Verdict, u64>>,
     stop: AtomicBool,
 }
 
 impl Counts {
     fn totals(&self) -> resolved::Totals {
         let get = |n: &AtomicU64| n.load(Relaxed);
-        resolved::Totals { names: get(&self.names), questions: get(&self.done), invalid: get(&self.invalid) }
+        resolved::Totals {
+            names: get(&self.names),
+            questions: get(&self.done),
+            invalid: get(&self.invalid),
+            verdicts: self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
+    }
+
+    fn add(&self, batch: &[Reply]) {
+        let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+        batch.iter().for_each(|reply| *verdicts.entry(reply.verdict).or_default() += 1);
+    }
+
+    /// Whether every question that was asked is answered.
+    fn is_done(&self) -> bool {
+        self.done.load(Relaxed) >= self.questions.load(Relaxed)
     }
 
     fn line(&self, begin: Instant) -> String {
         let done = self.done.load(Relaxed);
         resolved::progress(begin.elapsed(), done, self.questions.load(Relaxed).saturating_sub(done))
     }
-}
-
-/// The resolvers, and what they bear, by what the arguments and settings say.
-fn engine_config(global: &Global, args: &Resolve) -> Result<EngineConfig, Failure> {
-    let settings = settings::load(global, &EngineArgs::default())?;
-    let dns = &settings.dns;
-    let (own, explicit) = (args.own || dns.own, args.rate.is_some());
-    let base = |addr: SocketAddr| Server {
-        addr,
-        weight: 1,
-        rate: dns.rate.filter(|_| !own && !explicit),
-        in_flight: Some(dns.in_flight).filter(|_| !own && args.in_flight.is_none()),
-    };
-    let mut servers = Vec::new();
-    for text in &args.resolver {
-        let wrong = || format!("--resolver {text}: write an address, as 192.0.2.53 or [2001:db8::53]:5353");
-        servers.push(base(resolvers::address(text).ok_or_else(|| Failure::usage(wrong()))?));
-    }
-    if let Some(path) = &args.resolvers {
-        servers.extend(resolvers::file(path, base)?);
-    }
-    if servers.is_empty() {
-        let addrs = match dns.resolvers.is_empty() {
-            true => system_servers()
-                .context("no resolver is given, and the system's cannot be used: give --resolver")
-                .map_err(Failure::Usage)?,
-            false => dns.resolvers.clone(),
-        };
-        servers.extend(addrs.into_iter().map(base));
-    }
-    servers.sort_by_key(|s| s.addr);
-    servers.dedup_by_key(|s| s.addr);
-    let in_flight = args.in_flight.map_or(16_384, |n| n as usize);
-    Ok(EngineConfig {
-        rate: args.rate,
-        in_flight,
-        timeout: args.timeout,
-        attempts: args.attempts,
-        // A forger of one's own resolver's answers would have to be near.
-        sockets: if own { 2 } else { 16 },
-        ..EngineConfig::new(servers)
-    })
-}
-
-fn announce(config: &EngineConfig, args: &Resolve, quiet: bool) {
-    if quiet {
-        return;
-    }
-    let types: Vec<String> = args.types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
-    tell(&format!("asking {} for {}", resolved::servers(config), types.join(", ")));
 }
 
 type Input = Box<dyn BufRead + Send>;
@@ -173,7 +184,7 @@ fn open(path: &Path) -> Result<Input, Failure> {
 fn read(
     mut input: Input,
     args: &Resolve,
-    engine: Arc<Engine>,
+    resolver: Arc<dyn Resolver>,
     sink: Sink,
     counts: Arc<Counts>,
 ) -> JoinHandle<Result<(), Failure>> {
@@ -195,7 +206,7 @@ fn read(
             if waits && !batch.is_empty() {
                 let asked = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 counts.questions.fetch_add(asked.len() as u64, Relaxed);
-                handle.block_on(engine.submit(asked, &sink)).context("ask the resolver")?;
+                handle.block_on(resolver.submit(asked, &sink)).context("ask the resolver")?;
             }
             if length == 0 {
                 break;
@@ -260,22 +271,16 @@ fn wire(text: &[u8]) -> Option<Box<[u8]>> {
     Some(observable.wire().into())
 }
 
-/// Writes answers, on a thread that may wait; gives the count of each verdict.
-fn write(
-    mut replies: Replies,
-    format: AnswerFormat,
-    counts: Arc<Counts>,
-) -> JoinHandle<Result<BTreeMap<Verdict, u64>, Failure>> {
+/// Writes answers, on a thread that may wait.
+fn write(mut replies: Replies, format: AnswerFormat, counts: Arc<Counts>) -> JoinHandle<Result<(), Failure>> {
     tokio::task::spawn_blocking(move || {
-        let (mut verdicts, mut text) = (BTreeMap::new(), String::new());
+        let mut text = String::new();
         while let Some(mut batch) = replies.next_blocking() {
             let mut out = console::stdout();
             loop {
                 text.clear();
-                for reply in &batch {
-                    answers::push(reply, format, &mut text);
-                    *verdicts.entry(reply.verdict).or_default() += 1;
-                }
+                batch.iter().for_each(|reply| answers::push(reply, format, &mut text));
+                counts.add(&batch);
                 counts.done.fetch_add(batch.len() as u64, Relaxed);
                 out.write_all(text.as_bytes())?;
                 match replies.try_next() {
@@ -285,6 +290,6 @@ fn write(
             }
             out.flush()?;
         }
-        Ok(verdicts)
+        Ok(())
     })
 }

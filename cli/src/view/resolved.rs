@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kudzu_dns::{Case, Engine, EngineConfig, ServerStats, Verdict};
+use kudzu_dns::check::Checked;
+use kudzu_dns::{Case, Engine, ServerStats, Verdict};
 use serde::Serialize;
 
 use super::text::{Table, count, octets, seconds};
 use crate::console::Style;
+use crate::resolvers::Asked;
 
 /// Resolvers that are named one by one.
 const NAMED: usize = 8;
+/// Resolvers that are not sound, told one by one.
+const TOLD: usize = 20;
 
 /// What was asked.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Totals {
     /// Lines with a name.
     pub names: u64,
@@ -22,6 +26,8 @@ pub struct Totals {
     pub questions: u64,
     /// Lines without one.
     pub invalid: u64,
+    /// Questions by what they came to.
+    pub verdicts: BTreeMap<Verdict, u64>,
 }
 
 /// What came of it all.
@@ -88,25 +94,21 @@ impl From<&ServerStats> for ServerRow {
 }
 
 impl Summary {
-    /// Of an engine whose questions have all ended.
-    pub fn new(
-        engine: &Engine,
-        totals: &Totals,
-        verdicts: BTreeMap<Verdict, u64>,
-        elapsed: Duration,
-        partial: bool,
-    ) -> Self {
+    /// Of questions that have all ended; without an engine, little is known of the resolvers.
+    pub fn new(engine: Option<&Engine>, totals: Totals, elapsed: Duration, partial: bool) -> Self {
+        let Totals { names, questions, invalid, verdicts } = totals;
+        let servers = engine.map(Engine::server_stats).unwrap_or_default();
         Self {
             partial,
-            names: totals.names,
-            invalid: totals.invalid,
-            questions: totals.questions,
+            names,
+            invalid,
+            questions,
             elapsed_ms: millis(elapsed),
             unknown: verdicts.iter().filter(|(v, _)| !v.is_known()).map(|(_, n)| n).sum(),
             verdicts: verdicts.into_iter().map(|(verdict, n)| (verdict.as_str(), n)).collect(),
-            datagrams: engine.stats().all().into_iter().collect(),
-            receive_buffer: engine.receive_buffer(),
-            servers: engine.server_stats().iter().map(ServerRow::from).collect(),
+            datagrams: engine.map(|e| e.stats().all().into_iter().collect()).unwrap_or_default(),
+            receive_buffer: engine.map_or(0, Engine::receive_buffer),
+            servers: servers.iter().map(ServerRow::from).collect(),
         }
     }
 
@@ -128,20 +130,48 @@ pub fn progress(elapsed: Duration, done: u64, open: u64) -> String {
 }
 
 /// Whom it asks, in a few words.
-pub fn servers(config: &EngineConfig) -> String {
-    let named: Vec<String> = config.servers.iter().take(NAMED).map(|s| s.addr.to_string()).collect();
-    let more = config.servers.len() - named.len();
+pub fn servers(asked: &Asked) -> String {
+    let (all, total, each): (Vec<String>, _, _) = match asked {
+        Asked::Plain(config) => {
+            let all = config.servers.iter().map(|s| s.addr.to_string()).collect();
+            (all, config.rate, config.servers.first().and_then(|s| s.rate))
+        }
+        Asked::Encrypted { upstreams, rate, .. } => {
+            let all = upstreams.iter().map(ToString::to_string).collect();
+            (all, None, Some(*rate).filter(|r| r.is_finite()))
+        }
+    };
+    let named = &all[..all.len().min(NAMED)];
     let mut text = named.join(", ");
-    if more > 0 {
-        text.push_str(&format!(" and {} more", count(more as u64)));
+    if all.len() > named.len() {
+        text.push_str(&format!(" and {} more", count((all.len() - named.len()) as u64)));
     }
-    let each = config.servers.first().and_then(|s| s.rate);
-    match (config.rate, each) {
-        (Some(all), _) => text.push_str(&format!(", {all} questions a second at most")),
+    match (total, each) {
+        (Some(total), _) => text.push_str(&format!(", {total} questions a second at most")),
         (None, Some(each)) => text.push_str(&format!(", {each} questions a second each at most")),
         (None, None) => text.push_str(", without a limit"),
     }
     text
+}
+
+/// What the check of the resolvers has shown: each of few, of many those that are not sound.
+pub fn checked(all: &[Checked]) -> Vec<String> {
+    let sound = all.iter().filter(|c| c.is_sound()).count();
+    let few = all.len() <= NAMED;
+    let shown = all.iter().filter(|c| few || !c.is_sound());
+    let mut lines: Vec<String> = shown.clone().take(TOLD).map(|c| format!("resolver {c}")).collect();
+    let more = shown.count().saturating_sub(TOLD);
+    if more > 0 {
+        lines.push(format!("and {} more that are not sound", count(more as u64)));
+    }
+    if !few {
+        lines.push(format!("{} of {} resolvers are sound", count(sound as u64), count(all.len() as u64)));
+    }
+    let liars = all.iter().filter(|c| !c.lies.is_empty()).count();
+    if liars > 0 && liars < all.len() {
+        lines.push(format!("left out, since they lie: {}", count(liars as u64)));
+    }
+    lines
 }
 
 /// The summary's lines.
@@ -181,7 +211,7 @@ pub fn lines(summary: &Summary) -> Vec<String> {
             count(of("dropped"))
         ));
     }
-    if summary.servers.len() <= NAMED {
+    if (1..=NAMED).contains(&summary.servers.len()) {
         lines.extend(table(summary));
     }
     if summary.partial {

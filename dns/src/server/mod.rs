@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
-use pace::Pace;
+pub(crate) use pace::Pace;
 pub(crate) use state::State;
 pub use state::{Case, ServerStats};
 
@@ -35,17 +35,29 @@ pub struct Server {
     pub rate: Option<f64>,
     /// Questions open at a time; `None` for no limit.
     pub in_flight: Option<u32>,
+    /// What is known of it from the start.
+    pub known: Known,
+}
+
+/// What a check has shown of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// It cannot read EDNS.
+    pub plain: bool,
+    /// Whether it repeats the letters of a question as they were; `None` where that is to be
+    /// learnt.
+    pub case: Option<bool>,
 }
 
 impl Server {
     /// One's own: without limits.
     pub fn own(addr: SocketAddr) -> Self {
-        Self { addr, weight: 1, rate: None, in_flight: None }
+        Self { addr, weight: 1, rate: None, in_flight: None, known: Known::default() }
     }
 
     /// Another's: 1,000 questions a second, 200 at a time, below what public resolvers allow.
     pub fn public(addr: SocketAddr) -> Self {
-        Self { addr, weight: 1, rate: Some(1000.0), in_flight: Some(200) }
+        Self { rate: Some(1000.0), in_flight: Some(200), ..Self::own(addr) }
     }
 }
 

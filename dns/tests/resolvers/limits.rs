@@ -10,7 +10,7 @@ use crate::mock::{Mock, ask, named, server};
 #[tokio::test]
 async fn the_rate_of_a_server_holds() {
     let mock = Mock::start(script).await;
-    let servers = vec![Server { addr: mock.addr, weight: 1, rate: Some(500.0), in_flight: Some(50) }];
+    let servers = vec![Server { rate: Some(500.0), in_flight: Some(50), ..Server::own(mock.addr) }];
     let resolver = Engine::start(&EngineConfig::new(servers)).unwrap();
     let names: Vec<String> = (0..300).map(|i| format!("h{i}.test")).collect();
     let begin = Clock::now();
@@ -42,7 +42,7 @@ async fn thousands_in_flight_are_each_answered_once() {
 #[tokio::test]
 async fn what_is_asked_over_tcp_counts_for_the_rate() {
     let mock = Mock::start(script).await;
-    let servers = vec![Server { addr: mock.addr, weight: 1, rate: Some(100.0), in_flight: Some(50) }];
+    let servers = vec![Server { rate: Some(100.0), in_flight: Some(50), ..Server::own(mock.addr) }];
     let resolver = Engine::start(&EngineConfig::new(servers)).unwrap();
     let names: Vec<String> = (0..60).map(|i| format!("big.h{i}.test")).collect();
     let begin = Clock::now();

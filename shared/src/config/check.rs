@@ -48,7 +48,7 @@ fn dns(config: &Config, layers: &mut Layers) {
     }
     within(layers, "dns.in_flight", dns.in_flight, 1..=60_000);
     within(layers, "dns.timeout_ms", dns.timeout_ms, 1..=60_000);
-    within(layers, "dns.attempts", dns.attempts, 1..=10);
+    within(layers, "dns.attempts", dns.attempts, 1..=8);
     let zones =
         [("origin_zone", &dns.origin_zone), ("origin6_zone", &dns.origin6_zone), ("as_zone", &dns.as_zone)];
     for (key, zone) in zones {

@@ -46,6 +46,11 @@ pub struct Dns {
     /// `ip` or `ip:port`; empty for the system's.
     #[serde(with = "value::addrs")]
     pub resolvers: Vec<SocketAddr>,
+    /// Resolvers over TLS or HTTPS, in place of these: `tls://NAME@ADDRESS[:PORT]`,
+    /// `https://NAME@ADDRESS[:PORT][/PATH]`.
+    pub encrypted: Vec<String>,
+    /// Whether resolvers are checked before they are asked; those that lie are left out.
+    pub check: bool,
     /// Whether they are one's own: no rate, and more in flight, unless these are set.
     pub own: bool,
     /// Questions a second to each resolver; `None` for no limit.
@@ -93,11 +98,13 @@ impl Default for Dns {
     fn default() -> Self {
         Self {
             resolvers: Vec::new(),
+            encrypted: Vec::new(),
+            check: true,
             own: false,
             rate: Some(1000.0),
             in_flight: 200,
             timeout_ms: 2000,
-            attempts: 3,
+            attempts: 5,
             credits: None,
             max_tlp: Tlp::Amber,
             origin_zone: "origin.asn.cymru.com".into(),

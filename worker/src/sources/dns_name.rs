@@ -56,7 +56,10 @@ pub(super) fn info(
     returns: Vec<Relation>,
     dns: &config::Dns,
 ) -> SourceInfo {
-    let mut servers: Vec<String> = dns.resolvers.iter().map(ToString::to_string).collect();
+    let mut servers: Vec<String> = match dns.encrypted.is_empty() {
+        true => dns.resolvers.iter().map(ToString::to_string).collect(),
+        false => dns.encrypted.clone(),
+    };
     servers.sort_unstable();
     servers.dedup();
     let count = servers.len().max(1);

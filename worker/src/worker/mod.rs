@@ -33,7 +33,7 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::http::{self, Http};
 use crate::sources::Registry;
 
-pub use resolver::{ResolverError, engine_config, start as start_resolver};
+pub use resolver::{ResolverError, start as start_resolver, upstreams};
 pub use stats::Stats;
 
 /// Reports and cache entries that may wait for their task.

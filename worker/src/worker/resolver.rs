@@ -1,12 +1,20 @@
 //! The resolver that the settings give.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use kudzu_dns::{Engine, EngineConfig, Server, SystemError, system_servers};
+use kudzu_dns::check::{self, Checked};
+use kudzu_dns::{
+    Encrypted, EncryptedError, Engine, EngineConfig, Resolver, Server, SystemError, Upstream, UpstreamError,
+    system_servers,
+};
 use kudzu_shared::config;
 
 /// Questions in flight at most, however many resolvers there are.
 const MOST: usize = 65_536;
+/// How long each answer of the check is waited for.
+const CHECK: Duration = Duration::from_millis(700);
 
 /// Why there is no resolver.
 #[derive(Debug, thiserror::Error)]
@@ -17,32 +25,75 @@ pub enum ResolverError {
     /// A socket cannot be bound.
     #[error("bind the resolver's sockets")]
     Bind(#[source] io::Error),
+    /// A text is no encrypted resolver.
+    #[error("dns.encrypted")]
+    Upstream(#[from] UpstreamError),
+    /// Certificates cannot be checked.
+    #[error("set up the encrypted resolvers")]
+    Encrypted(#[source] EncryptedError),
+    /// None can be trusted.
+    #[error(
+        "every resolver gives addresses for names that do not exist ({0}): set dns.resolvers to others, or dns.check=false to ask these all the same"
+    )]
+    Liars(Checked),
+}
+
+/// The encrypted resolvers of the settings.
+///
+/// # Errors
+/// When a text is none.
+pub fn upstreams(dns: &config::Dns) -> Result<Vec<Upstream>, UpstreamError> {
+    dns.encrypted.iter().map(|text| text.parse()).collect()
 }
 
 /// The resolver's settings: the resolvers given, else the system's, each with its limits.
 ///
 /// # Errors
 /// When there is no resolver.
-pub fn engine_config(dns: &config::Dns) -> Result<EngineConfig, ResolverError> {
+fn engine_config(dns: &config::Dns) -> Result<EngineConfig, ResolverError> {
     let addrs = if dns.resolvers.is_empty() { system_servers()? } else { dns.resolvers.clone() };
-    let each = usize::try_from(dns.in_flight).unwrap_or(MOST);
-    let in_flight = each.saturating_mul(addrs.len()).clamp(1, MOST);
-    let server = |addr| Server { addr, weight: 1, rate: dns.rate, in_flight: Some(dns.in_flight) };
-    let servers = addrs.into_iter().map(server).collect();
+    let server = |addr| Server { rate: dns.rate, in_flight: Some(dns.in_flight), ..Server::own(addr) };
     Ok(EngineConfig {
         timeout: dns.timeout(),
-        attempts: u8::try_from(dns.attempts).unwrap_or(u8::MAX),
+        attempts: attempts(dns),
         // One's own resolvers are near: a forger would have to be there too.
         sockets: if dns.own { 4 } else { 16 },
-        in_flight,
-        ..EngineConfig::new(servers)
+        in_flight: in_flight(dns, addrs.len()),
+        ..EngineConfig::new(addrs.into_iter().map(server).collect())
     })
 }
 
-/// Starts it on the current runtime.
+fn attempts(dns: &config::Dns) -> u8 {
+    u8::try_from(dns.attempts).unwrap_or(u8::MAX)
+}
+
+fn in_flight(dns: &config::Dns, resolvers: usize) -> usize {
+    let each = usize::try_from(dns.in_flight).unwrap_or(MOST);
+    each.saturating_mul(resolvers).clamp(1, MOST)
+}
+
+/// Checks the resolvers, says what is wrong with them, and starts on the current runtime.
 ///
 /// # Errors
-/// When there is no resolver, or no socket.
-pub fn start(dns: &config::Dns) -> Result<Engine, ResolverError> {
-    Engine::start(&engine_config(dns)?).map_err(ResolverError::Bind)
+/// When there is no resolver that can be trusted, or no socket.
+pub async fn start(dns: &config::Dns) -> Result<Arc<dyn Resolver>, ResolverError> {
+    let upstreams = upstreams(dns)?;
+    if !upstreams.is_empty() {
+        let in_flight = in_flight(dns, upstreams.len());
+        let encrypted = Encrypted::new(upstreams, b"", dns.timeout(), attempts(dns), in_flight);
+        let encrypted = encrypted.map_err(ResolverError::Encrypted)?;
+        return Ok(Arc::new(encrypted.with_rate(dns.rate.unwrap_or(f64::INFINITY))));
+    }
+    let mut config = engine_config(dns)?;
+    if dns.check {
+        let checked = check::check(&config.servers, CHECK.min(dns.timeout())).await;
+        for resolver in checked.iter().filter(|c| !c.is_sound()) {
+            tracing::warn!(%resolver, "resolver");
+        }
+        if let Some(liar) = checked.iter().find(|_| checked.iter().all(|c| !c.lies.is_empty())) {
+            return Err(ResolverError::Liars(liar.clone()));
+        }
+        config.servers = check::apply(config.servers, &checked);
+    }
+    Ok(Arc::new(Engine::start(&config).map_err(ResolverError::Bind)?))
 }
