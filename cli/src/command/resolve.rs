@@ -170,14 +170,17 @@ impl Counts {
     }
 }
 
-type Input = Box<dyn BufRead + Send>;
+type Input = io::BufReader<Box<dyn io::Read + Send>>;
 
 fn open(path: &Path) -> Result<Input, Failure> {
-    if path == Path::new("-") {
-        return Ok(Box::new(io::BufReader::with_capacity(1 << 16, io::stdin())));
-    }
-    let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()));
-    Ok(Box::new(io::BufReader::with_capacity(1 << 16, file.map_err(Failure::Usage)?)))
+    let source: Box<dyn io::Read + Send> = match path == Path::new("-") {
+        true => Box::new(io::stdin()),
+        false => {
+            let file = std::fs::File::open(path).with_context(|| format!("open {}", path.display()));
+            Box::new(file.map_err(Failure::Usage)?)
+        }
+    };
+    Ok(io::BufReader::with_capacity(1 << 16, source))
 }
 
 /// Reads names and asks about them, on a thread that may wait.
@@ -202,7 +205,7 @@ fn read(
                 take(&line, &mut input, number, &types, &counts, &mut batch)?;
             }
             // Before it waits for more, what there is goes.
-            let waits = length == 0 || batch.len() >= BATCH || input.fill_buf().is_ok_and(<[u8]>::is_empty);
+            let waits = length == 0 || batch.len() >= BATCH || input.buffer().is_empty();
             if waits && !batch.is_empty() {
                 let asked = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 counts.questions.fetch_add(asked.len() as u64, Relaxed);
