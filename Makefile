@@ -19,6 +19,8 @@ SCALE ?= 0.2
 MASSDNS ?=
 # make fuzz CASES=200000
 CASES ?= 20000
+# make fuzz-dns RUNS=10000000
+RUNS ?= 1000000
 
 .PHONY: help
 help: ## List what there is
@@ -80,6 +82,14 @@ rank: build ## Measure the ranking against the truth of worlds SEEDS, beside bas
 same: build ## Compare the tree of one seed over jitter, loss, workers and windows
 	@scripts/setup.sh rank
 	$(PYTHON) scripts/same_answer.py --kudzu $(TARGET)/release/kudzu
+
+.PHONY: fuzz-dns
+fuzz-dns: ## Fuzz the DNS engine's acceptor and record walker with RUNS inputs each (nightly Rust)
+	@scripts/setup.sh fuzz
+	@mkdir -p $(TARGET)/fuzz
+	cd dns/fuzz && for target in acceptor walker; do \
+		$(CARGO) +nightly fuzz run --fuzz-dir . --target-dir "$(abspath $(TARGET))/fuzz" $$target -- -runs=$(RUNS) -max_len=1500; \
+	done
 
 .PHONY: fuzz
 fuzz: ## Run the property tests with CASES cases each where they set no number of their own

@@ -2,7 +2,7 @@
 # Checks for the tools of a task and installs those that are missing: as root on a Debian
 # system with apt, as anybody with rustup. What it may not install it names.
 #
-#     scripts/setup.sh test|rank|bench-dns|deny
+#     scripts/setup.sh test|rank|bench-dns|fuzz|deny
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -58,6 +58,11 @@ bench-dns)
     package make make
     package cc gcc
     rust
+    ;;
+fuzz)
+    rust
+    rustup run nightly cargo --version > /dev/null 2>&1 || missing+=("nightly Rust: rustup toolchain install nightly")
+    have cargo-fuzz || missing+=("cargo-fuzz: cargo install --locked cargo-fuzz")
     ;;
 rank)
     package python3 python3

@@ -6,12 +6,15 @@
 //! [`Sink`] is gone.
 //!
 //! Back ends: [`Engine`] (few shared sockets on threads of their own), [`Hickory`]
-//! (hickory-resolver's UDP client, the reference), [`Encrypted`] (DNS over TLS and HTTPS), [`Instant`] (answers in process).
+//! (hickory-resolver's UDP client, the reference), [`Encrypted`] (DNS over TLS and HTTPS),
+//! [`Instant`] (answers in process).
 
 mod answer;
 pub mod check;
 mod encrypted;
 mod engine;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod hickory;
 mod instant;
 pub mod name;
@@ -42,6 +45,11 @@ pub use server::{Case, Gate, Known, Server, ServerStats};
 pub use system::{SystemError, system_servers};
 pub use text::type_name;
 pub use upstream::{Upstream, UpstreamError};
+
+/// The example of the README is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// One question of class IN.
 #[derive(Debug, Clone, PartialEq, Eq)]

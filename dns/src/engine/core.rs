@@ -173,7 +173,7 @@ impl Core {
     }
 
     /// Questions that have not ended.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn open(&self) -> usize {
         self.slab.len()
     }

@@ -26,6 +26,8 @@ use kudzu_datagram::{Options, Peer, Poller, Socket, Waker};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+#[cfg(fuzzing)]
+pub(crate) use self::core::{Core, Setup};
 use crate::server::{Gate, Server, ServerStats};
 use crate::{Ended, Question, Resolver, Sink};
 pub use stats::Stats;
