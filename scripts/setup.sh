@@ -72,7 +72,7 @@ deny)
     have cargo-deny || missing+=("cargo-deny: cargo install --locked cargo-deny@0.20.2")
     ;;
 *)
-    echo "usage: scripts/setup.sh test|rank|deny" >&2
+    echo "usage: scripts/setup.sh test|rank|bench-dns|fuzz|deny" >&2
     exit 2
     ;;
 esac
