@@ -55,6 +55,19 @@ fn a_chain_in_any_order() {
     }
 }
 
+/// RFC 2181 section 10.1 allows neither; both are seen.
+#[test]
+fn two_aliases_of_a_name_and_an_address_beside_one() {
+    let q = n("a");
+    for records in [
+        vec![alias("a", "b"), alias("a", "c"), a("b", 1), a("c", 2)],
+        vec![alias("a", "b"), a("a", 1), a("b", 2)],
+    ] {
+        let chain = chain(&q, RecordType::A, &records);
+        assert!(!chain.found.is_empty() && !chain.is_loop, "{records:?}");
+    }
+}
+
 #[test]
 fn loops_and_long_chains_keep_what_they_have() {
     for (records, links) in [

@@ -95,7 +95,7 @@ impl Flight {
         let now = Instant::now();
         let core = Core::new(Setup {
             config: &config,
-            sockets: vec![true; 2],
+            sockets: vec![(true, 1 << 16); 2],
             stats: Arc::new(Stats::default()),
             seed: [7; 32],
             now,

@@ -2,7 +2,6 @@
 //! no clock and sees no network, so tests run it against a simulated one.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::EngineConfig;
-use super::entry::{MAX_SENDS, Next, Send, Slab, Stage};
+use super::entry::{MAX_SENDS, Next, Send, Slab, Stage, StreamQuery};
 use super::ids::Ids;
 use super::readers::Readers;
 use super::ring::{Ring, Timer};
@@ -41,21 +40,11 @@ pub(crate) struct Outgoing {
     pub(crate) len: usize,
 }
 
-/// A question that is to be asked over TCP.
-#[derive(Debug)]
-pub(crate) struct StreamQuery {
-    /// Which question; its answer names it.
-    pub(crate) timer: Timer,
-    pub(crate) addr: SocketAddr,
-    /// The query, with an ID of 0.
-    pub(crate) message: Vec<u8>,
-}
-
 /// What a core is made of.
 pub(crate) struct Setup<'a> {
     pub(crate) config: &'a EngineConfig,
-    /// For each socket whether it is IPv4.
-    pub(crate) sockets: Vec<bool>,
+    /// For each socket whether it is IPv4, and how many answers its buffer holds.
+    pub(crate) sockets: Vec<(bool, usize)>,
     pub(crate) stats: Arc<Stats>,
     pub(crate) seed: [u8; 32],
     pub(crate) now: Instant,
@@ -100,7 +89,7 @@ impl Core {
     pub(crate) fn new(setup: Setup<'_>) -> Self {
         let Setup { config, sockets, stats, seed, now } = setup;
         let mut rng = StdRng::from_seed(seed);
-        let of = |v4: bool| (0_u16..).zip(&sockets).filter(|(_, f)| **f == v4).map(|(i, _)| i).collect();
+        let of = |v4: bool| (0_u16..).zip(&sockets).filter(|(_, s)| s.0 == v4).map(|(i, _)| i).collect();
         let in_flight = config.in_flight.max(1);
         Self {
             timeout: config.timeout.max(Duration::from_millis(1)),
@@ -111,7 +100,7 @@ impl Core {
             servers: Servers::new(&config.servers, config.rate, config.gate.clone(), now),
             v4: of(true),
             v6: of(false),
-            ids: sockets.iter().map(|_| Ids::new(&mut rng)).collect(),
+            ids: sockets.iter().map(|s| Ids::new(s.1, &mut rng)).collect(),
             rng,
             slab: Slab::default(),
             ring: Ring::new(now),
@@ -173,7 +162,6 @@ impl Core {
     }
 
     /// Questions that have not ended.
-    #[cfg(any(test, fuzzing))]
     pub(crate) fn open(&self) -> usize {
         self.slab.len()
     }
@@ -311,15 +299,17 @@ impl Core {
         Turn::Done
     }
 
-    /// A random socket of the server's family; one for all queries of a round to one server
-    /// whose queries go in trains.
+    /// A random socket of the server's family that has room; one for all queries of a round to
+    /// one server whose queries go in trains.
     fn socket_for(&mut self, server: u16) -> Option<u16> {
         let state = self.servers.get(server);
         let sockets = if state.server.addr.is_ipv4() { &self.v4 } else { &self.v6 };
-        if state.server.rate.is_none() && state.socket.0 == self.round {
+        let has_room = |socket: u16| self.ids[usize::from(socket)].has_room();
+        if state.server.rate.is_none() && state.socket.0 == self.round && has_room(state.socket.1) {
             return Some(state.socket.1);
         }
-        let drawn = *sockets.get(self.rng.random_range(0..sockets.len().max(1)))?;
+        let from = self.rng.random_range(0..sockets.len().max(1));
+        let drawn = sockets.iter().cycle().skip(from).take(sockets.len()).copied().find(|s| has_room(*s))?;
         self.servers.get_mut(server).socket = (self.round, drawn);
         Some(drawn)
     }
@@ -332,13 +322,14 @@ impl Core {
         let edns = edns && entry.sends.last().is_none_or(|s| s.edns);
         let mut message = Vec::with_capacity(query::MAX_QUERY);
         query::encode(0, &entry.question, Form { edns, padded: false, case: entry.case }, &mut message);
+        let end = 12 + entry.question.name.len() + 4;
         entry.stage = Stage::Stream(server, step);
         entry.streams += 1;
         entry.next = Next::Any;
         entry.first_sent.get_or_insert(now);
         self.out += 1;
         count(&self.stats.tcp);
-        self.streams.push_back(StreamQuery { timer: (slot, generation), addr, message });
+        self.streams.push_back(StreamQuery { timer: (slot, generation), addr, message, end });
     }
 
     /// A datagram that was written could not be sent.

@@ -1,9 +1,11 @@
 //! Questions between their arrival and their end, by slot.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
+use super::ring::Timer;
 use crate::server::Fate;
 use crate::{Question, Reply, Verdict};
 
@@ -49,6 +51,35 @@ pub(super) struct Send {
     pub(super) at: Instant,
     /// When it counts as lost.
     pub(super) until: Instant,
+}
+
+/// A question that is to be asked over TCP.
+#[derive(Debug)]
+pub(crate) struct StreamQuery {
+    /// Which question; its answer names it.
+    pub(crate) timer: Timer,
+    pub(crate) addr: SocketAddr,
+    /// The query, with an ID of 0.
+    pub(crate) message: Vec<u8>,
+    /// Where its question ends.
+    pub(crate) end: usize,
+}
+
+impl StreamQuery {
+    /// Whether a message with its ID is its answer, be it one that cannot be read.
+    pub(super) fn is_answered_by(&self, message: &[u8]) -> bool {
+        let is_response = message.get(2).is_some_and(|flags| flags & 0xf8 == 0x80);
+        // A server that cannot read a query may leave the question out.
+        let question = match message.get(4..6) {
+            Some([0, 0]) => return is_response,
+            Some([0, 1]) => (message.get(12..self.end), self.message.get(12..self.end)),
+            _ => return false,
+        };
+        let (Some(got), Some(own)) = question else { return false };
+        // The type and the class have no letters.
+        let ((got, got_type), (own, own_type)) = (got.split_at(got.len() - 4), own.split_at(own.len() - 4));
+        is_response && got.eq_ignore_ascii_case(own) && got_type == own_type
+    }
 }
 
 /// One question.

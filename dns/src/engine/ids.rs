@@ -17,16 +17,27 @@ const FREE: u32 = u32::MAX;
 pub(super) struct Ids {
     slots: Box<[u32]>,
     free: VecDeque<u16>,
+    /// How many stay free.
+    kept: usize,
 }
 
 impl Ids {
-    pub(super) fn new(rng: &mut StdRng) -> Self {
+    /// All IDs, of which `most` are in use at a time.
+    pub(super) fn new(most: usize, rng: &mut StdRng) -> Self {
         let mut free: Vec<u16> = (0..=u16::MAX).collect();
         free.shuffle(rng);
-        Self { slots: vec![FREE; 1 << 16].into(), free: free.into() }
+        let kept = free.len().saturating_sub(most.max(1));
+        Self { slots: vec![FREE; 1 << 16].into(), free: free.into(), kept }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.free.len() > self.kept
     }
 
     pub(super) fn take(&mut self, slot: u32, rng: &mut StdRng) -> Option<u16> {
+        if !self.has_room() {
+            return None;
+        }
         let older = self.free.len() / 2;
         if older > 0 {
             let drawn = rng.random_range(0..older);
@@ -58,7 +69,7 @@ mod tests {
     #[test]
     fn all_are_given_once_and_one_that_was_freed_rests() {
         let mut rng = StdRng::seed_from_u64(1);
-        let mut ids = Ids::new(&mut rng);
+        let mut ids = Ids::new(1 << 16, &mut rng);
         let first = ids.take(7, &mut rng).unwrap();
         assert_eq!(ids.slot(first), Some(7));
         ids.free(first);
@@ -71,9 +82,19 @@ mod tests {
     }
 
     #[test]
+    fn no_more_are_in_use_than_their_answers_have_room() {
+        let mut rng = StdRng::seed_from_u64(3);
+        let mut ids = Ids::new(2, &mut rng);
+        let first = ids.take(0, &mut rng).unwrap();
+        assert!(ids.take(1, &mut rng).is_some() && ids.take(2, &mut rng).is_none() && !ids.has_room());
+        ids.free(first);
+        assert!(ids.take(2, &mut rng).is_some());
+    }
+
+    #[test]
     fn no_order_shows() {
         let mut rng = StdRng::seed_from_u64(2);
-        let mut ids = Ids::new(&mut rng);
+        let mut ids = Ids::new(1 << 16, &mut rng);
         let mut round = || -> Vec<u16> {
             let drawn: Vec<u16> = (0..20_000).map(|slot| ids.take(slot, &mut rng).unwrap()).collect();
             drawn.iter().for_each(|id| ids.free(*id));

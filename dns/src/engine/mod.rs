@@ -35,6 +35,10 @@ pub use stats::Stats;
 /// Batches that may wait for one thread.
 const BATCHES: usize = 64;
 
+/// Octets of a receive buffer that a small answer takes, its bookkeeping included (Linux: 768
+/// and more). No more answers are out for on a socket than its buffer holds.
+const SMALL_DATAGRAM: usize = 1024;
+
 /// How to ask.
 #[derive(Clone)]
 pub struct EngineConfig {
@@ -219,10 +223,10 @@ impl Engine {
             sleeping: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
-        let families = sockets.iter().map(|s| s.local_addr().map(|a| a.is_ipv4()));
+        let socket = |s: &Socket| Ok((s.local_addr()?.is_ipv4(), s.receive_buffer() / SMALL_DATAGRAM));
         let core = core::Core::new(core::Setup {
             config,
-            sockets: families.collect::<io::Result<_>>()?,
+            sockets: sockets.iter().map(socket).collect::<io::Result<_>>()?,
             stats: Arc::clone(&self.stats),
             seed: config.seed(i),
             now: Instant::now(),
@@ -256,7 +260,7 @@ impl Engine {
         &self.stats
     }
 
-    /// What is known of each server, a tenth of a second ago; once for each thread.
+    /// What is known of each server, at most a tenth of a second ago; once for each thread.
     pub fn server_stats(&self) -> Vec<ServerStats> {
         let of = |w: &Worker| w.shared.servers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.workers.iter().flat_map(of).collect()

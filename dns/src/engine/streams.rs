@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Shared;
-use super::core::StreamQuery;
+use super::entry::StreamQuery;
 use super::ring::Timer;
 
 /// Questions open at a time over all connections.
@@ -25,8 +25,12 @@ const CONNECTIONS: usize = 2;
 const BUSY: usize = 32;
 /// A connection that nobody uses is closed after this.
 const IDLE: Duration = Duration::from_secs(10);
-/// Answers to other IDs that are skipped before a connection is given up.
+/// Messages that answer no question in flight and are skipped before a connection is given up.
 const STRANGERS: u32 = 8;
+/// How often a question is asked again where connections that had served end before it.
+const RETRIES: u8 = 3;
+/// How long it is kept in mind that a server closes connections early.
+const REMEMBER: Duration = Duration::from_secs(60);
 
 /// What came of a question.
 #[derive(Debug)]
@@ -89,14 +93,31 @@ impl Answers {
     }
 }
 
-/// A question on its way; `retried` once, where a connection that had served ends.
+/// A question on its way, and how often it was asked for nothing.
 struct Job {
     query: StreamQuery,
-    retried: bool,
+    retries: u8,
 }
 
 struct Line {
     jobs: mpsc::Sender<Job>,
+}
+
+/// A server's connections.
+#[derive(Default)]
+struct Lines {
+    all: Vec<Line>,
+    /// How many questions it answers on one, and until when that is taken for granted.
+    most: Option<(usize, Instant)>,
+}
+
+/// A connection that has ended.
+struct Left {
+    addr: SocketAddr,
+    /// What it did not ask, or what may be asked again.
+    jobs: Vec<Job>,
+    /// How many it answered before the server closed it on others.
+    closed_after: Option<usize>,
 }
 
 impl Line {
@@ -107,64 +128,84 @@ impl Line {
 
 /// Hands questions to connections, and makes those.
 async fn keep(mut asked: mpsc::Receiver<StreamQuery>, answers: Answers, timeout: Duration) {
-    let mut lines: HashMap<SocketAddr, Vec<Line>> = HashMap::new();
-    let mut tasks: JoinSet<Vec<Job>> = JoinSet::new();
+    let mut servers: HashMap<SocketAddr, Lines> = HashMap::new();
+    let mut tasks: JoinSet<Left> = JoinSet::new();
     loop {
-        let jobs = tokio::select! {
+        let (addr, jobs) = tokio::select! {
             query = asked.recv() => match query {
-                Some(query) => vec![Job { query, retried: false }],
+                Some(query) => (query.addr, vec![Job { query, retries: 0 }]),
                 None => return,
             },
-            Some(left) = tasks.join_next(), if !tasks.is_empty() => left.unwrap_or_default(),
-        };
-        for mut job in jobs {
-            let lines = lines.entry(job.query.addr).or_default();
-            lines.retain(|line| !line.jobs.is_closed());
-            lines.sort_by_key(Line::load);
-            let wanted = lines.first().is_none_or(|l| l.load() >= BUSY && lines.len() < CONNECTIONS);
-            if !wanted && let Some(line) = lines.first() {
-                match line.jobs.try_send(job) {
-                    Ok(()) => continue,
-                    // It has just ended.
-                    Err(mpsc::error::TrySendError::Closed(back) | mpsc::error::TrySendError::Full(back)) => {
-                        job = back;
-                    }
+            Some(Ok(left)) = tasks.join_next(), if !tasks.is_empty() => {
+                if let (Some(n), Some(lines)) = (left.closed_after, servers.get_mut(&left.addr)) {
+                    lines.most = Some((n, Instant::now() + REMEMBER));
                 }
+                (left.addr, left.jobs)
             }
-            let (tx, rx) = mpsc::channel(OPEN);
-            let addr = job.query.addr;
-            // The channel is new and has room.
-            let _ = tx.try_send(job);
-            lines.push(Line { jobs: tx });
-            tasks.spawn(serve(addr, rx, answers.clone(), timeout));
+        };
+        let lines = servers.entry(addr).or_default();
+        for job in jobs {
+            if let Some((job, rx)) = lines.hand(job) {
+                let most =
+                    lines.most.filter(|(_, until)| *until > Instant::now()).map_or(usize::MAX, |m| m.0);
+                tasks.spawn(serve(addr, job, rx, most, answers.clone(), timeout));
+            }
         }
-        lines.retain(|_, l| l.iter().any(|line| !line.jobs.is_closed()));
+        servers.retain(|_, l| l.most.is_some() || l.all.iter().any(|line| !line.jobs.is_closed()));
     }
 }
 
-/// One connection, until it ends; gives back what it did not ask or what may be asked again.
+impl Lines {
+    /// Hands a question to the connection with the least to do; gives it back with the other
+    /// end of a new one.
+    fn hand(&mut self, mut job: Job) -> Option<(Job, mpsc::Receiver<Job>)> {
+        self.all.retain(|line| !line.jobs.is_closed());
+        self.all.sort_by_key(Line::load);
+        let first = self.all.first().filter(|l| l.load() < BUSY || self.all.len() >= CONNECTIONS);
+        if let Some(line) = first {
+            match line.jobs.try_send(job) {
+                Ok(()) => return None,
+                // It has just ended.
+                Err(mpsc::error::TrySendError::Closed(back) | mpsc::error::TrySendError::Full(back)) => {
+                    job = back;
+                }
+            }
+        }
+        let (tx, rx) = mpsc::channel(OPEN);
+        self.all.push(Line { jobs: tx });
+        Some((job, rx))
+    }
+}
+
+/// One connection for `most` questions, until it ends.
 async fn serve(
     addr: SocketAddr,
+    first: Job,
     mut jobs: mpsc::Receiver<Job>,
+    most: usize,
     answers: Answers,
     timeout: Duration,
-) -> Vec<Job> {
-    let mut line = Connection { open: HashMap::new(), order: VecDeque::new(), strangers: 0, served: false };
-    let ended = match tokio::time::timeout(timeout, TcpStream::connect(addr)).await {
-        Ok(Ok(stream)) => line.run(stream, &mut jobs, &answers, timeout).await,
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+) -> Left {
+    let mut line = Connection { most, ..Connection::default() };
+    let connected = tokio::time::timeout(timeout, TcpStream::connect(addr)).await;
+    let ended = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(stream) => line.run(stream, first, &mut jobs, &answers, timeout).await,
+        Err(error) => {
+            line.open.insert(0, first);
+            Err(error)
+        }
     };
-    if let Err(error) = ended {
+    if let Err(error) = &ended {
         tracing::debug!(server = %addr, %error, "TCP connection ended");
     }
     jobs.close();
+    let served = line.served > 0;
+    let closed_after = (served && ended.is_err() && !line.open.is_empty()).then_some(line.served);
     let mut left = Vec::new();
-    let served = line.served;
     for job in line.open.into_values() {
         // A server may close a connection at any time (RFC 7766 section 6.2.4).
-        match served && !job.retried {
-            true => left.push(Job { retried: true, ..job }),
+        match served && job.retries < RETRIES {
+            true => left.push(Job { retries: job.retries + 1, ..job }),
             false => answers.give(job.query.timer, None),
         }
     }
@@ -174,22 +215,27 @@ async fn serve(
             false => answers.give(job.query.timer, None),
         }
     }
-    left
+    Left { addr, jobs: left, closed_after }
 }
 
+#[derive(Default)]
 struct Connection {
     open: HashMap<u16, Job>,
     /// IDs by the end of their time.
     order: VecDeque<(Instant, u16)>,
     strangers: u32,
-    /// It has brought an answer.
-    served: bool,
+    /// Questions that it may ask.
+    most: usize,
+    asked: usize,
+    /// Answers that it brought.
+    served: usize,
 }
 
 impl Connection {
     async fn run(
         &mut self,
         mut stream: TcpStream,
+        first: Job,
         jobs: &mut mpsc::Receiver<Job>,
         answers: &Answers,
         timeout: Duration,
@@ -197,19 +243,29 @@ impl Connection {
         stream.set_nodelay(true)?;
         let (mut reader, mut writer) = stream.split();
         let mut buffer = Vec::with_capacity(4096);
+        let mut next = Some(first);
         loop {
+            if let Some(job) = next.take() {
+                let mut out = Vec::with_capacity(64);
+                self.put(job, timeout, &mut out);
+                while out.len() < 4096
+                    && self.asked < self.most
+                    && let Ok(job) = jobs.try_recv()
+                {
+                    self.put(job, timeout, &mut out);
+                }
+                tokio::time::timeout(timeout, writer.write_all(&out)).await??;
+            }
+            if self.asked >= self.most && self.open.is_empty() {
+                return Ok(());
+            }
             self.order.retain(|(_, id)| self.open.contains_key(id));
             let wake = self.order.front().map_or_else(|| Instant::now() + IDLE, |(at, _)| *at);
             tokio::select! {
-                job = jobs.recv() => {
-                    let Some(job) = job else { return Ok(()) };
-                    let mut out = Vec::with_capacity(64);
-                    self.put(job, timeout, &mut out);
-                    while out.len() < 4096 && let Ok(job) = jobs.try_recv() {
-                        self.put(job, timeout, &mut out);
-                    }
-                    tokio::time::timeout(timeout, writer.write_all(&out)).await??;
-                }
+                job = jobs.recv(), if self.asked < self.most => match job {
+                    Some(job) => next = Some(job),
+                    None => return Ok(()),
+                },
                 read = reader.read_buf(&mut buffer) => {
                     if read? == 0 {
                         return Err(io::ErrorKind::UnexpectedEof.into());
@@ -240,6 +296,7 @@ impl Connection {
         out.extend((message.len() as u16).to_be_bytes());
         out.extend(id.to_be_bytes());
         out.extend(message.get(2..).unwrap_or_default());
+        self.asked += 1;
         self.order.push_back((Instant::now() + timeout, id));
         self.open.insert(id, job);
     }
@@ -251,13 +308,14 @@ impl Connection {
             let length = usize::from(u16::from_be_bytes(*length));
             let Some(message) = buffer.get(at + 2..at + 2 + length) else { break };
             at += 2 + length;
-            let id = message.first_chunk::<2>().map(|id| u16::from_be_bytes(*id));
-            match id.and_then(|id| self.open.remove(&id)) {
-                Some(job) => {
-                    self.served = true;
-                    answers.give(job.query.timer, Some(message.to_vec()));
-                }
-                None => self.strangers += 1,
+            let id = message.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
+            if self.open.get(&id).is_some_and(|job| job.query.is_answered_by(message))
+                && let Some(job) = self.open.remove(&id)
+            {
+                self.served += 1;
+                answers.give(job.query.timer, Some(message.to_vec()));
+            } else {
+                self.strangers += 1;
             }
             if self.strangers >= STRANGERS {
                 return Err(io::ErrorKind::InvalidData.into());

@@ -116,10 +116,12 @@ impl Thread {
                     self.core.streamed(timer, None, now);
                 }
             }
-            let full = self.hand_over(now);
-            if now.duration_since(self.shown) >= SHOW {
+            // Who has the last reply finds the servers as they are.
+            let ended = self.core.open() == 0 && self.core.ready() > 0;
+            if ended || now.duration_since(self.shown) >= SHOW {
                 self.show(now);
             }
+            let full = self.hand_over(now);
             if !busy {
                 self.sleep(now, blocked || full);
             } else if self.core.is_busy() {

@@ -3,8 +3,10 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod bursts;
 mod check;
 mod conformance;
 mod failures;
 mod limits;
 mod mock;
+mod truncation;

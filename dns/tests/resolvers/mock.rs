@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kudzu_dns::{Engine, EngineConfig, Question, RecordType, Reply, Resolver, Server, Sink};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 pub fn n(text: &str) -> Box<[u8]> {
@@ -55,7 +55,7 @@ pub fn name_of(query: &[u8]) -> String {
 pub struct Mock {
     pub addr: SocketAddr,
     asked: Arc<Mutex<HashMap<String, u32>>>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// Both transports on one port. The system gives a port that is free for one of them; the
@@ -69,31 +69,19 @@ fn bind_both() -> (std::net::UdpSocket, std::net::TcpListener) {
     (0..64).find_map(|_| pair()).expect("a port that is free for both")
 }
 
+/// What a server says to a query, over TCP or not.
+pub trait Say: Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static {}
+
+impl<F: Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static> Say for F {}
+
 impl Mock {
-    pub async fn start(say: impl Fn(&[u8], bool) -> Vec<Vec<u8>> + Send + Sync + 'static) -> Self {
+    /// One question on each connection.
+    pub async fn start(say: impl Say) -> Self {
         let say = Arc::new(say);
-        let (udp, tcp) = bind_both();
-        // The default holds some hundred queries only.
-        socket2::SockRef::from(&udp).set_recv_buffer_size(4 << 20).unwrap();
-        udp.set_nonblocking(true).unwrap();
-        let udp = UdpSocket::from_std(udp).unwrap();
-        let addr = udp.local_addr().unwrap();
-        tcp.set_nonblocking(true).unwrap();
-        let tcp = TcpListener::from_std(tcp).unwrap();
-        let asked: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
-        let mut tasks = JoinSet::new();
-        let (counts, over_udp) = (Arc::clone(&asked), Arc::clone(&say));
-        tasks.spawn(async move {
-            let mut buf = [0; 2048];
-            while let Ok((len, from)) = udp.recv_from(&mut buf).await {
-                *counts.lock().unwrap().entry(name_of(&buf[..len])).or_default() += 1;
-                for m in over_udp(&buf[..len], false) {
-                    udp.send_to(&m, from).await.unwrap();
-                }
-            }
-        });
-        tasks.spawn(async move {
-            while let Ok((mut stream, _)) = tcp.accept().await {
+        let over_tcp = Arc::clone(&say);
+        let serve = move |mut stream: TcpStream| {
+            let say = Arc::clone(&over_tcp);
+            async move {
                 let len = stream.read_u16().await.unwrap();
                 let mut query = vec![0; len.into()];
                 stream.read_exact(&mut query).await.unwrap();
@@ -102,8 +90,53 @@ impl Mock {
                     stream.write_all(&m).await.unwrap();
                 }
             }
+        };
+        Self::with_tcp(move |query: &[u8], tcp| say(query, tcp), serve).await
+    }
+
+    /// Nobody listens on its TCP port.
+    pub async fn without_tcp(say: impl Say) -> Self {
+        let (udp, _) = bind_both();
+        Self::serve(udp, say)
+    }
+
+    /// Connections are the caller's to serve.
+    pub async fn with_tcp<F: Future<Output = ()> + Send + 'static>(
+        say: impl Say,
+        serve: impl Fn(TcpStream) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let (udp, tcp) = bind_both();
+        let mut mock = Self::serve(udp, say);
+        tcp.set_nonblocking(true).unwrap();
+        let tcp = TcpListener::from_std(tcp).unwrap();
+        mock.tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((stream, _)) = tcp.accept().await {
+                connections.spawn(serve(stream));
+            }
         });
-        Self { addr, asked, _tasks: tasks }
+        mock
+    }
+
+    fn serve(udp: std::net::UdpSocket, say: impl Say) -> Self {
+        // The default holds some hundred queries only.
+        socket2::SockRef::from(&udp).set_recv_buffer_size(4 << 20).unwrap();
+        udp.set_nonblocking(true).unwrap();
+        let udp = UdpSocket::from_std(udp).unwrap();
+        let addr = udp.local_addr().unwrap();
+        let asked: Arc<Mutex<HashMap<String, u32>>> = Arc::default();
+        let mut tasks = JoinSet::new();
+        let counts = Arc::clone(&asked);
+        tasks.spawn(async move {
+            let mut buf = [0; 2048];
+            while let Ok((len, from)) = udp.recv_from(&mut buf).await {
+                *counts.lock().unwrap().entry(name_of(&buf[..len])).or_default() += 1;
+                for m in say(&buf[..len], false) {
+                    udp.send_to(&m, from).await.unwrap();
+                }
+            }
+        });
+        Self { addr, asked, tasks }
     }
 
     pub fn asked(&self, name: &str) -> u32 {

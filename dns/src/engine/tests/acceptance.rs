@@ -94,6 +94,26 @@ fn everything_else_is_counted_by_its_reason() {
     assert_eq!(replies.try_next().unwrap()[0].verdict, Verdict::Found);
 }
 
+/// An answer that comes when its ID is that of another question.
+#[test]
+fn a_late_answer_meets_no_other_question() {
+    let mut net = quiet(1);
+    let (sink, mut replies) = Sink::new(4);
+    net.core.submit([question(1)].into_iter(), &sink, net.now);
+    let (socket, _, first) = net.only_query();
+    net.core.submit([question(2)].into_iter(), &sink, net.now);
+    let (other, _, second) = net.only_query();
+    let late = [&second[..2], &answer(&first, 0)[2..]].concat();
+    net.core.datagram(other, addr(0), &late, net.now);
+    assert_eq!((net.stats.wrong_question.load(Relaxed), net.core.open()), (1, 2));
+    for (socket, query, token) in [(socket, first, 1), (other, second, 2)] {
+        net.core.datagram(socket, addr(0), &answer(&query, 0), net.now);
+        net.core.flush();
+        let reply = replies.try_next().unwrap().remove(0);
+        assert_eq!((reply.verdict, reply.token), (Verdict::Found, token));
+    }
+}
+
 /// A thousand forged answers a second, of every kind that a forger can make, change nothing
 /// but the way of the one question that they hit.
 #[test]

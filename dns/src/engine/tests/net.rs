@@ -89,7 +89,7 @@ impl Net {
         let stats = Arc::new(Stats::default());
         let core = Core::new(Setup {
             config: &settings,
-            sockets: vec![true; settings.sockets],
+            sockets: vec![(true, 1 << 16); settings.sockets],
             stats: Arc::clone(&stats),
             seed: settings.seed(0),
             now,

@@ -41,6 +41,18 @@ fn loss_costs_what_it_must() {
     }
 }
 
+/// Where half of all packets are lost each way, three quarters of the sends fail.
+#[test]
+fn what_can_be_had_of_a_bad_way_is_had() {
+    let n = 4000;
+    let peers = vec![Peer { loss: 0.5, ..Peer::default() }; 2];
+    let mut net = Net::new(12, peers, |c| c.in_flight = 1000);
+    net.ask(n, 10 * MINUTE);
+    let found = net.count(Verdict::Found) as f64 / n as f64;
+    assert!(found >= 1.0 - 0.75_f64.powi(5) - 0.03, "{found}");
+    assert!(net.sends.values().all(|sends| *sends <= 3), "RFC 9520");
+}
+
 #[test]
 fn any_number_in_flight_is_answered_whole() {
     let rate = |in_flight: usize| {
@@ -62,8 +74,11 @@ fn any_number_in_flight_is_answered_whole() {
 fn after_an_outage_the_rate_is_back_soon() {
     let away = |at: Duration| (Duration::from_secs(5)..Duration::from_secs(35)).contains(&at);
     let peer = Peer { away, capacity: Some((1e4, 500)), ..Peer::default() };
-    for servers in [1, 3] {
-        let mut net = Net::new(5, vec![peer.clone(); servers], |c| c.in_flight = 2000);
+    for (servers, rate) in [(1, None), (3, None), (1, Some(8000.0))] {
+        let mut net = Net::new(5, vec![peer.clone(); servers], |c| {
+            c.in_flight = 2000;
+            c.servers.iter_mut().for_each(|s| s.rate = rate);
+        });
         net.ask(200_000 * servers as u64, 4 * MINUTE);
         let per_second = |s: u64| {
             let of = |at: &Duration| at.as_secs() == s;
