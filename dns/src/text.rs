@@ -49,9 +49,11 @@ impl Record {
                 numbers.iter().try_for_each(|n| write!(out, " {n}"))
             }
             Data::Raw(octets) => {
+                let mut text = String::new();
                 match self.rdata(octets).filter(|data| !matches!(data, RData::Unknown { .. })) {
-                    Some(data) => safe(&data.to_string(), out),
-                    None => unknown(octets, out),
+                    // Some data has a form of its own and cannot be written in it.
+                    Some(data) if write!(text, "{data}").is_ok() => safe(&text, out),
+                    Some(_) | None => unknown(octets, out),
                 }
                 Ok(())
             }
@@ -154,6 +156,8 @@ mod tests {
             (RecordType::Unknown(65_280), raw(&[1, 0xab]), "TYPE65280 \\# 2 01ab"),
             (RecordType::Unknown(65_280), raw(&[]), "TYPE65280 \\# 0"),
             (RecordType::A, Data::Broken(Box::from([1, 2])), "A \\# 2 0102"),
+            // Writing it once ended the program.
+            (RecordType::OPT, raw(&[0, 3, 0, 1, 0xff]), "OPT \\# 5 00030001ff"),
         ] {
             assert_eq!(text(rtype, data), expected);
         }
