@@ -78,7 +78,7 @@ impl Default for Settings {
         Self {
             limits: Limits { window: 16_384, task_questions: 256, task_delay_ms: 5 },
             rounds: 2,
-            retry_ms: 1_200,
+            retry_ms: 1_050,
             redispatch_ms: 60_000,
             ahead: true,
             bugs: Bugs::default(),

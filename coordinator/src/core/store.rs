@@ -148,7 +148,7 @@ pub struct Store {
     /// What is known of each.
     pub entries: ChunkVec<Entry>,
     /// The pairs.
-    edges: ChunkVec<Packed>,
+    pub edges: ChunkVec<Packed>,
     /// The lookups.
     pub lookups: ChunkVec<Lookup>,
     /// First and last seen of the edges that have them.

@@ -71,10 +71,15 @@ impl Ord for Belief {
     }
 }
 
+/// By asset, how many others use it at the time of each of its users. Made when it is first
+/// needed, for all passes.
+type Crowds = Vec<Option<Vec<f64>>>;
+
 /// What one pass over the graph works with.
 struct Pass<'a> {
     graph: &'a Graph,
     suspects: &'a [f64],
+    crowds: &'a mut Crowds,
     /// By asset, for each of its users; made when it is first needed.
     closeness: Vec<Option<Vec<f64>>>,
     heap: BinaryHeap<(Belief, usize)>,
@@ -95,18 +100,19 @@ impl Beliefs {
     /// Computes them.
     pub fn of(graph: &Graph) -> Self {
         let mut suspects = vec![0.0; graph.domains.len()];
-        let mut beliefs = Self::pass(graph, &suspects);
+        let mut crowds: Crowds = graph.assets.iter().map(|_| None).collect();
+        let mut beliefs = Self::pass(graph, &suspects, &mut crowds);
         for _ in 1..PASSES {
             for (d, s) in suspects.iter_mut().enumerate() {
                 *s = beliefs.score(d);
             }
-            beliefs = Self::pass(graph, &suspects);
+            beliefs = Self::pass(graph, &suspects, &mut crowds);
         }
         beliefs
     }
 
     /// One pass over the graph, strongest ways first.
-    fn pass(graph: &Graph, suspects: &[f64]) -> Self {
+    fn pass(graph: &Graph, suspects: &[f64], crowds: &mut Crowds) -> Self {
         let n = graph.domains.len();
         let mut b = Self {
             belief: vec![0.0; n],
@@ -117,6 +123,7 @@ impl Beliefs {
         let mut pass = Pass {
             graph,
             suspects,
+            crowds,
             closeness: graph.assets.iter().map(|_| None).collect(),
             heap: BinaryHeap::new(),
             behind: vec![Vec::new(); n],
@@ -130,7 +137,8 @@ impl Beliefs {
         }
         for (at, asset) in graph.assets.iter().enumerate().filter(|(_, a)| a.seed) {
             let now = Spans::one(Span { first: graph.now, last: graph.now });
-            for ((d, spans), close) in asset.users.iter().zip(closeness_of(asset, suspects)) {
+            let close = closeness_of(asset, suspects, &mut pass.crowds[at]);
+            for ((d, spans), close) in asset.users.iter().zip(close) {
                 let strength = weight(asset.channel) * close * spans.together(&now);
                 let tie = Tie { from: None, asset: at, strength };
                 b.keep(*d, tie, asset.channel.group());
@@ -191,7 +199,7 @@ impl Beliefs {
     }
 
     fn reached(&mut self, pass: &mut Pass<'_>, d: usize, value: f64) -> Vec<Reached> {
-        let Pass { graph, suspects, closeness, mark, .. } = pass;
+        let Pass { graph, suspects, crowds, closeness, mark, .. } = pass;
         let mut reached: Vec<Reached> = Vec::new();
         let mut place = rustc_hash::FxHashMap::<usize, usize>::default();
         for at in &graph.domains[d].assets {
@@ -199,7 +207,7 @@ impl Beliefs {
             if asset.total > CROWD {
                 continue;
             }
-            let close = closeness[*at].get_or_insert_with(|| closeness_of(asset, suspects));
+            let close = closeness[*at].get_or_insert_with(|| closeness_of(asset, suspects, &mut crowds[*at]));
             let Ok(own) = asset.users.binary_search_by_key(&d, |(u, _)| *u) else { continue };
             let own = &asset.users[own].1;
             for ((c, spans), close) in asset.users.iter().zip(close.iter()) {
@@ -330,22 +338,33 @@ const fn weight(channel: Channel) -> f64 {
 
 /// How much using an asset says about each of its users, 0 to 1: how few others use it at
 /// the same time, or how many of these are suspect.
-fn closeness_of(asset: &Asset, suspects: &[f64]) -> Vec<f64> {
-    // Users that sources count and the tree does not hold may have been there at any time.
-    let unknown = asset.total.saturating_sub(asset.users.len() as u64) as f64;
-    let close = |(user, spans): &(usize, Spans)| {
-        let (mut crowd, mut suspect) = (unknown, 0.0);
-        for (d, other) in asset.users.iter().filter(|(d, _)| d != user) {
-            let together = spans.together(other);
-            crowd += together;
-            suspect += together * suspects[*d];
-        }
+fn closeness_of(asset: &Asset, suspects: &[f64], crowds: &mut Option<Vec<f64>>) -> Vec<f64> {
+    let crowds = crowds.get_or_insert_with(|| crowds_of(asset));
+    let suspected: Vec<&(usize, Spans)> = asset.users.iter().filter(|(d, _)| suspects[*d] > 0.0).collect();
+    let close = |((user, spans), crowd): (&(usize, Spans), &f64)| {
+        let others = suspected.iter().filter(|(d, _)| d != user);
+        let suspect: f64 = others.map(|(d, other)| spans.together(other) * suspects[*d]).sum();
         let rare = 1.0 / (1.0 + (crowd / scale(asset.channel)).powi(3));
-        let share = if crowd > 0.0 { suspect / crowd } else { 0.0 };
+        let share = if *crowd > 0.0 { suspect / crowd } else { 0.0 };
         // Rounded, so that the order of the sums does not show.
         (rare.max(share) * 1e9).round() / 1e9
     };
-    asset.users.iter().map(close).collect()
+    asset.users.iter().zip(crowds.iter()).map(close).collect()
+}
+
+/// How many others use an asset at the time of each of its users.
+fn crowds_of(asset: &Asset) -> Vec<f64> {
+    // Users that sources count and the tree does not hold may have been there at any time.
+    let unknown = asset.total.saturating_sub(asset.users.len() as u64) as f64;
+    let mut crowds = vec![unknown; asset.users.len()];
+    for (i, (_, a)) in asset.users.iter().enumerate() {
+        for (j, (_, b)) in asset.users.iter().enumerate().skip(i + 1) {
+            let together = a.together(b);
+            crowds[i] += together;
+            crowds[j] += together;
+        }
+    }
+    crowds
 }
 
 /// The number of other users at which a tie is worth half.

@@ -145,7 +145,7 @@ impl Graph {
             let domain = g.domain_of(tree, n);
             g.of_node.push(domain);
         }
-        let mut notes = Notes::default();
+        let mut notes = Notes { uses: Uses::with_room(tree.pairs_at_most()), ..Notes::default() };
         for n in 0..tree.len() {
             for edge in tree.ways_from(n) {
                 g.tie(tree, &edge, &mut notes);

@@ -29,6 +29,11 @@ struct Use {
 pub struct Uses(Vec<Use>);
 
 impl Uses {
+    /// None yet, with room for some.
+    pub fn with_room(n: usize) -> Self {
+        Self(Vec::with_capacity(n))
+    }
+
     /// Notes a use.
     pub fn add(
         &mut self,
@@ -49,7 +54,7 @@ impl Uses {
         self.0.sort_unstable();
         self.drop_let_out(domains.len());
         self.drop_repeated();
-        let mut assets = Vec::new();
+        let mut assets = Vec::with_capacity(self.0.chunk_by(|a, b| a.asset == b.asset).count());
         for of_asset in self.0.chunk_by(|a, b| a.asset == b.asset) {
             if let Some(asset) = gathered(of_asset, domains) {
                 asset.users.iter().for_each(|(d, _)| domains[*d].assets.push(assets.len()));

@@ -175,6 +175,11 @@ impl Tree {
         self.kept(self.built.order[n]).filter_map(move |e| self.view(n, &e))
     }
 
+    /// No fewer pairs than [`Tree::ways_from`] gives of all nodes together.
+    pub fn pairs_at_most(&self) -> usize {
+        self.store.edges.len() as usize
+    }
+
     /// All pairs of a node whose value is a node, unordered.
     fn kept(&self, id: ObsId) -> impl Iterator<Item = Edge> {
         let is_hub = move |rel: u8| self.built.cuts.get(&(id, rel)).is_some_and(|c| c & cut::HUB != 0);
