@@ -69,7 +69,7 @@ pub fn config_text(addrs: &Addrs, present: &str) -> String {
     format!(
         "# Points every source at a simulated internet (kudzu simnet).\n\
          # It has a present of its own: pivot with --at {present}\n\
-         [dns]\nresolvers = [{}]\nown = true\n\n\
+         [dns]\nresolvers = [{}]\nown = true\ncheck = false\n\n\
          [rdap]\nbootstrap = \"http://{rdap}/bootstrap/\"\nallow_private = true\nrate = inf\nin_flight = {IN_FLIGHT}\n\n\
          [pdns]\nurl = \"http://{pdns}/pdns/query/\"\nallow_private = true\nrate = inf\nin_flight = {IN_FLIGHT}\n\n\
          [certs]\nurl = \"http://{certs}/\"\nallow_private = true\nrate = inf\nin_flight = {IN_FLIGHT}\n\n\

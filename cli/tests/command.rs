@@ -187,14 +187,17 @@ fn a_broken_pair_set_is_listed_with_its_reason() {
 fn a_list_of_which_nothing_is_known_does_not_end_well() {
     // Nobody listens there.
     let nobody = ["--resolver", "127.0.0.1:1", "--set", "dns.timeout_ms=20", "--set", "dns.attempts=1"];
-    let mut args = vec!["enrich", "-", "--source", "dns.name", "--set", "coordinator.rounds=0"];
-    args.extend(nobody);
-    let output = kudzu(&args, b"a.com\nb.com");
-    let said = stderr(&output);
-    assert_eq!(code(&output), 1, "{said}");
-    assert!(said.contains("nothing is known: all 2 lookups failed"), "{said}");
-    assert!(said.contains("source") && said.contains("dns.name"), "no coverage in: {said}");
-    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    // What a name's own parts say is no answer either.
+    for sources in [&["--source", "dns.name"][..], &["--source", "dns.name", "--source", "parts"]] {
+        let mut args = vec!["enrich", "-", "--set", "coordinator.rounds=0"];
+        args.extend(sources.iter().chain(&nobody));
+        let output = kudzu(&args, b"www.a.com\nb.com");
+        let said = stderr(&output);
+        assert_eq!(code(&output), 1, "{said}");
+        assert!(said.contains("nothing is known: all 2 lookups failed"), "{said}");
+        assert!(said.contains("source") && said.contains("dns.name"), "no coverage in: {said}");
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    }
 }
 
 #[test]

@@ -27,7 +27,7 @@ use crate::exit::{End, Failure, Outcome};
 use crate::indicators::Line;
 use crate::progress::Progress;
 use crate::view::announce::{Announcement, Listed};
-use crate::view::coverage;
+use crate::view::coverage::{self, Known};
 use crate::view::rows::{self, Form};
 use crate::view::text::{count, seconds};
 use crate::{interrupt, job, plan, settings};
@@ -258,15 +258,15 @@ impl Bulk<'_> {
             coverage::lines(&self.coverage, Style::of_stderr().width).iter().for_each(|line| tell(line));
             tell(&self.closing(unknown));
         }
-        let (partial, nothing) = (self.partial, coverage::is_all_unknown(&self.coverage));
+        let (partial, known) = (self.partial, coverage::known(&self.coverage));
         self.engine.stop().await;
-        match (partial, nothing) {
-            (true, _) => Ok(End::Partial),
-            (false, true) => Err(Failure::failed(format!(
+        match known {
+            _ if partial => Ok(End::Partial),
+            Known::Nothing(lookups) => Err(Failure::failed(format!(
                 "nothing is known: all {} lookups failed, and their rows say how",
-                count(unknown)
+                count(lookups)
             ))),
-            (false, false) => Ok(End::Complete),
+            Known::NotAsked | Known::Something => Ok(End::Complete),
         }
     }
 

@@ -72,7 +72,7 @@ pub fn present(
     if result.state != State::Complete {
         return Ok(End::Partial);
     }
-    match coverage::known(result) {
+    match coverage::known(&result.coverage) {
         Known::Nothing(lookups) => Err(Failure::failed(format!(
             "nothing is known: all {} lookups failed, and the coverage says how",
             count(lookups)

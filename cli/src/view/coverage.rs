@@ -1,6 +1,6 @@
 //! What was asked of each source, and what came of it.
 
-use kudzu_coordinator::model::{Coverage, JobResult, SourceCoverage};
+use kudzu_coordinator::model::{Coverage, SourceCoverage};
 use kudzu_shared::escape;
 use kudzu_shared::outcome::End;
 
@@ -62,12 +62,6 @@ pub fn add(total: &mut Coverage, more: &Coverage) {
     }
 }
 
-/// Whether lookups were made and nothing is known from any of them.
-pub fn is_all_unknown(coverage: &Coverage) -> bool {
-    let known = |c: &SourceCoverage| c.count(End::Found) + c.count(End::Empty) > 0;
-    unknown(coverage) > 0 && !coverage.values().any(known)
-}
-
 /// Questions that are still not answered, over all sources: failed, throttled or dead lookups.
 pub fn unknown(coverage: &Coverage) -> u64 {
     let ends = [End::Failed, End::Throttled, End::Dead];
@@ -85,12 +79,10 @@ pub enum Known {
     NotAsked,
 }
 
-/// Whether the result stands on any answer. What a process knows by itself does not count.
-pub fn known(result: &JobResult) -> Known {
-    let asks = result.tree.rules().asks.iter();
-    let is_other = |name: &String| name != "parts" && asks.clone().any(|r| r.source.name == *name);
-    let others: Vec<_> = result.coverage.iter().filter(|(name, _)| is_other(name)).map(|(_, c)| c).collect();
-    let sum = |ends: &[End]| -> u64 { others.iter().flat_map(|c| ends.iter().map(|e| c.count(*e))).sum() };
+/// Whether a result stands on any answer. What a process knows by itself does not count.
+pub fn known(coverage: &Coverage) -> Known {
+    let others = || coverage.iter().filter(|(name, _)| *name != "parts").map(|(_, c)| c);
+    let sum = |ends: &[End]| -> u64 { others().flat_map(|c| ends.iter().map(|e| c.count(*e))).sum() };
     match (sum(&[End::Found, End::Empty]), sum(&[End::Failed, End::Throttled, End::Dead])) {
         (0, 0) => Known::NotAsked,
         (0, failed) => Known::Nothing(failed),
@@ -129,7 +121,7 @@ mod tests {
         assert_eq!(narrow[2], "    10 timeout");
         assert!(narrow.iter().all(|l| l.chars().count() <= 60));
         assert_eq!(unknown(&coverage), 10);
-        assert!(!is_all_unknown(&coverage));
+        assert_eq!(known(&coverage), Known::Something);
     }
 
     #[test]
@@ -148,6 +140,8 @@ mod tests {
         let sum = &total["dns.name"];
         assert_eq!((sum.lookups, sum.questions, sum.count(End::Failed)), (4, 6, 4));
         assert_eq!((sum.verdicts[&Verdict::Timeout], sum.unavailable.as_deref()), (6, Some("off")));
-        assert!(is_all_unknown(&total) && !is_all_unknown(&Coverage::new()));
+        let parts = SourceCoverage { ends: BTreeMap::from([("found", 2)]), ..SourceCoverage::default() };
+        add(&mut total, &Coverage::from([("parts".into(), parts)]));
+        assert_eq!((known(&total), known(&Coverage::new())), (Known::Nothing(4), Known::NotAsked));
     }
 }
