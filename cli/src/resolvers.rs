@@ -74,6 +74,7 @@ pub fn choose(args: &Resolve, dns: &config::Dns) -> Result<Asked, Failure> {
 fn plain(args: &Resolve, dns: &config::Dns) -> Result<EngineConfig, Failure> {
     let (own, explicit) = (args.own || dns.own, args.rate.is_some());
     let base = |addr: SocketAddr| Server {
+        own,
         rate: dns.rate.filter(|_| !own && !explicit),
         in_flight: Some(dns.in_flight).filter(|_| !own && args.in_flight.is_none()),
         ..Server::own(addr)
@@ -95,8 +96,7 @@ fn plain(args: &Resolve, dns: &config::Dns) -> Result<EngineConfig, Failure> {
         };
         servers.extend(addrs.into_iter().map(base));
     }
-    servers.sort_by_key(|s| s.addr);
-    servers.dedup_by_key(|s| s.addr);
+    let servers = Server::merged(&servers);
     Ok(EngineConfig {
         rate: args.rate,
         in_flight: args.in_flight.map_or(16_384, |n| n as usize),

@@ -84,10 +84,22 @@ fn each_question_has_one_row_and_bad_lines_are_counted() {
     assert_eq!((&found["verdict"], &found["rcode"]), (&"found".into(), &"NOERROR".into()));
     assert_eq!(found["server"], simnet.dns.as_str());
     assert_eq!(of(&format!("gone.{name}.invalid"), "TXT")["verdict"], "nxdomain");
-    of("7.2.0.192.in-addr.arpa", "A");
+    assert_eq!(of("7.2.0.192.in-addr.arpa", "A")["address"], "192.0.2.7");
     of("xn--nder-zra.example", "A");
     assert!(said.contains("line 5: a..b"), "{said}");
     assert!(said.contains("left out: 1") && said.contains(", sound"), "{said}");
+}
+
+#[test]
+fn an_address_is_asked_about_in_the_reverse_tree() {
+    let simnet = Simnet::start(&[]);
+    let output = simnet.resolve(&["--quiet"], &format!("192.0.2.7\n{}\n2001:db8::1\n", one_name()));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let of = |key: &str, value: &str| rows.iter().find(|r| r[key] == value).unwrap()["type"].clone();
+    assert_eq!(of("address", "192.0.2.7"), "PTR");
+    assert_eq!(of("address", "2001:db8::1"), "PTR");
+    assert_eq!(of("name", &one_name()), "A");
 }
 
 #[test]

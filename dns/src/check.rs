@@ -17,7 +17,7 @@ use crate::{Data, Question, RecordType, Verdict, name};
 /// Resolvers checked at a time.
 const AT_A_TIME: usize = 64;
 /// Each question is sent so often at most.
-const SENDS: u32 = 2;
+const SENDS: u32 = 3;
 /// Zones under which a name of random letters does not exist.
 const ABSENT: [&str; 2] = ["com", "org"];
 
@@ -157,7 +157,11 @@ fn probes() -> Vec<Probe> {
 
 /// Learns from one datagram.
 fn take(checked: &mut Checked, probes: &mut [Probe], message: &[u8], rtt: Duration) {
-    let Some(&[i0, i1, _, flags, ..]) = message.first_chunk::<12>() else { return };
+    let Some(&[i0, i1, kind, flags, ..]) = message.first_chunk::<12>() else { return };
+    // QR set, opcode 0 (RFC 1035 section 4.1.1).
+    if kind & 0xf8 != 0x80 {
+        return;
+    }
     let id = u16::from_be_bytes([i0, i1]);
     let Some(probe) = probes.iter_mut().find(|p| p.id == id && !p.done) else { return };
     let echo = answer::echo(&probe.question, probe.form.case, message);

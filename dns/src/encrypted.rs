@@ -107,6 +107,9 @@ impl Encrypted {
         if upstreams.is_empty() {
             return Err(EncryptedError::NoUpstream);
         }
+        // Each once, so that its limits hold.
+        let mut known = std::collections::HashSet::new();
+        let upstreams: Vec<Upstream> = upstreams.into_iter().filter(|u| known.insert(u.clone())).collect();
         let lines = in_flight.div_ceil(PLACES).clamp(1, MAX_LINES);
         let line = || Line { places: Semaphore::new(PLACES), connection: Mutex::default() };
         let with_lines = |upstream: Upstream| (upstream, std::iter::repeat_with(line).take(lines).collect());
@@ -168,10 +171,9 @@ impl Ask for Inner {
     }
 
     async fn once(&self, server: usize, question: &Question) -> Reply {
-        let (upstream, lines) = &self.upstreams[server];
         self.turn(server).await;
-        let transport = upstream.transport();
-        let reply = match self.ask(upstream, lines, question).await {
+        let transport = self.upstreams[server].0.transport();
+        let reply = match self.ask(server, question).await {
             // Nothing carries more than these do.
             Ok(read) if read.truncated => Reply::failed(question.token, Verdict::Truncated),
             Ok(read) => read.reply,
@@ -185,25 +187,14 @@ impl Inner {
     /// Waits for the upstream's rate to allow a question.
     async fn turn(&self, server: usize) {
         let Some(pace) = self.paces.get(server) else { return };
-        loop {
-            let due = {
-                let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                match pace.ready(now) {
-                    Ok(()) => return pace.take(now, 1.0),
-                    Err(due) => due,
-                }
-            };
-            tokio::time::sleep_until(self.begin + Duration::from_nanos(due)).await;
-        }
+        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Each has its own turn, in the order of arrival.
+        let due = pace.lock().unwrap_or_else(PoisonError::into_inner).reserve(now);
+        tokio::time::sleep_until(self.begin + Duration::from_nanos(due)).await;
     }
 
-    async fn ask(
-        &self,
-        upstream: &Upstream,
-        lines: &[Line],
-        question: &Question,
-    ) -> Result<answer::Read, Verdict> {
+    async fn ask(&self, server: usize, question: &Question) -> Result<answer::Read, Verdict> {
+        let (upstream, lines) = &self.upstreams[server];
         let request = request(question).ok_or(Verdict::FormErr)?;
         let deadline = Instant::now() + self.timeout;
         // The first that has room, so that few are open; where none has, any.
@@ -216,6 +207,7 @@ impl Inner {
                 (line, place.map_err(|_| Verdict::Timeout)?.map_err(|_| Verdict::Unreachable)?)
             }
         };
+        let mut again = false;
         loop {
             let (connection, is_new) = timeout_at(deadline, self.connection(upstream, line))
                 .await
@@ -232,9 +224,11 @@ impl Inner {
                         line.forget(&connection).await;
                     }
                     // Servers close what is idle (RFC 7766 section 6.2.3): no failure yet.
-                    if is_slow || is_new || matches!(e, NetError::Proto(_)) {
+                    if is_slow || is_new || again || matches!(e, NetError::Proto(_)) {
                         return Err(verdict(&e));
                     }
+                    again = true;
+                    timeout_at(deadline, self.turn(server)).await.map_err(|_| Verdict::Timeout)?;
                 }
             }
         }

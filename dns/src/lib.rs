@@ -58,8 +58,14 @@ pub struct Question {
     pub token: u64,
     /// The name: uncompressed wire form, the root label included, letters in lower case.
     pub name: Box<[u8]>,
-    /// The record type.
+    /// The record type, [askable](is_askable); others come back as [`Verdict::FormErr`].
     pub qtype: RecordType,
+}
+
+/// Whether records of this type can be asked for: pseudo types and transfers cannot, and ANY
+/// says nothing that can be relied on (RFC 8482).
+pub fn is_askable(qtype: RecordType) -> bool {
+    !matches!(u16::from(qtype), 0 | 41 | 249..=255)
 }
 
 /// What a question came to.

@@ -164,6 +164,23 @@ pub fn reverse(ip: IpAddr, zone: Option<&[u8]>) -> Box<[u8]> {
     wire.into()
 }
 
+/// The address whose reverse name this is ([`reverse`] in the usual zone).
+pub fn address(wire: &[u8]) -> Option<IpAddr> {
+    let mut labels: Vec<&str> =
+        labels(wire).map(|label| std::str::from_utf8(label).ok()).collect::<Option<_>>()?;
+    labels.reverse();
+    let ip: IpAddr = match &labels[..] {
+        ["arpa", "in-addr", octets @ ..] if octets.len() == 4 => octets.join(".").parse().ok()?,
+        ["arpa", "ip6", nibbles @ ..] if nibbles.len() == 32 => {
+            let groups: Vec<String> = nibbles.chunks(4).map(<[&str]>::concat).collect();
+            groups.join(":").parse().ok()?
+        }
+        _ => return None,
+    };
+    // Other spellings of the labels are other names.
+    (*reverse(ip, None) == *wire).then_some(ip)
+}
+
 /// Room for a name.
 #[derive(Debug, Clone)]
 pub struct Buffer {
@@ -258,6 +275,24 @@ mod tests {
         }
         assert_eq!(to_text(b"\x03a.b\x01c\x00"), "a\\046b.c");
         assert_eq!((to_text(b"\x00"), to_text(b"\x03wWw\x00")), (".".into(), "wWw".into()));
+    }
+
+    #[test]
+    fn an_address_and_its_reverse_name() {
+        for text in ["192.0.2.10", "0.0.0.0", "2001:db8::1", "::ffff:192.0.2.1", "ffff::"] {
+            let ip = text.parse().unwrap();
+            assert_eq!(address(&reverse(ip, None)), Some(ip), "{text}");
+        }
+        for text in [
+            "a.in-addr.arpa",
+            "2.0.192.in-addr.arpa",
+            "01.2.0.192.in-addr.arpa",
+            "x.10.2.0.192.in-addr.arpa",
+            "arpa",
+            ".",
+        ] {
+            assert_eq!(address(&from_text(text).unwrap()), None, "{text}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Instant;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::server::SENDS_PER_SERVER;
 use crate::{Ended, Question, Reply, Sink, Verdict};
 
 /// Asks a server once.
@@ -59,10 +60,11 @@ impl Tasks {
     }
 }
 
-/// Asks one server after another until one knows.
+/// Asks one server after another until one knows, none of them more often than RFC 9520 has it.
 async fn in_turn(asker: &impl Ask, question: &Question, attempts: u8) -> Reply {
     let begin = Instant::now();
     let servers = asker.servers();
+    let attempts = usize::from(attempts).min(SENDS_PER_SERVER * servers.len()) as u8;
     let mut last = Reply::failed(question.token, Verdict::Unreachable);
     let first: usize = rand::random_range(0..servers.len().max(1));
     let order = servers.iter().enumerate().cycle().skip(first);

@@ -17,7 +17,7 @@ const PATH: &str = "/dns-query";
 
 /// A resolver over TLS or HTTPS: `tls://NAME@ADDRESS[:PORT]` or
 /// `https://NAME@ADDRESS[:PORT][/PATH]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Upstream {
     pub(crate) addr: SocketAddr,
     /// What its certificate must say.

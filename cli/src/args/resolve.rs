@@ -15,13 +15,13 @@ use super::job::duration;
     kudzu resolve -t A,AAAA,MX --resolver 192.0.2.53 names.txt\n  \
     kudzu resolve --own --resolver 127.0.0.1:5353 --format simple < names.txt\n\n\
     A file of resolvers has one a line: ADDRESS[:PORT] [weight=N] [rate=N] [in-flight=N].\n\
-    An address among the names is asked about in the reverse tree.")]
+    An address among the names is asked about in the reverse tree, for PTR unless -t says otherwise.")]
 pub struct Resolve {
     /// Names, one a line; `-` reads standard input
     #[arg(default_value = "-", value_name = "FILE")]
     pub names: PathBuf,
-    /// Record types
-    #[arg(short = 't', long = "type", value_delimiter = ',', default_value = "A", value_parser = rtype)]
+    /// Record types [default: A, and PTR of an address]
+    #[arg(short = 't', long = "type", value_delimiter = ',', value_name = "TYPE", value_parser = rtype)]
     pub types: Vec<RecordType>,
     /// A resolver: an address, with a port or without, or tls://NAME@ADDRESS, or
     /// https://NAME@ADDRESS/PATH (repeatable) [default: the settings', else the system's]
@@ -73,9 +73,8 @@ pub enum AnswerFormat {
 fn rtype(text: &str) -> Result<RecordType, String> {
     let upper = text.trim().to_ascii_uppercase();
     let number = upper.strip_prefix("TYPE").unwrap_or(&upper).parse::<u16>().ok().map(RecordType::from);
-    let known =
-        number.or_else(|| upper.parse().ok()).filter(|t| !matches!(u16::from(*t), 0 | 41 | 249..=254));
-    known.ok_or_else(|| "write a type that can be asked for, as A, AAAA, MX or TYPE65".into())
+    let known = number.or_else(|| upper.parse().ok()).filter(|t| kudzu_dns::is_askable(*t));
+    known.ok_or_else(|| "write a type that can be asked for, as A, AAAA, MX or TYPE65; ANY is none".into())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -92,7 +91,7 @@ mod tests {
         assert_eq!(rtype("aaaa"), Ok(RecordType::AAAA));
         assert_eq!((rtype("TYPE15"), rtype("65280")), (Ok(RecordType::MX), Ok(RecordType::Unknown(65_280))));
         // Neither pseudo types nor transfers, nor what is none.
-        for bad in ["", "OPT", "AXFR", "IXFR", "TSIG", "TYPE0", "TYPE70000", "B"] {
+        for bad in ["", "OPT", "AXFR", "IXFR", "TSIG", "ANY", "TYPE255", "TYPE0", "TYPE70000", "B"] {
             assert!(rtype(bad).is_err(), "{bad}");
         }
     }

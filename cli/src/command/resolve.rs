@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use kudzu_dns::check;
-use kudzu_dns::{Encrypted, Engine, Question, RecordType, Replies, Reply, Resolver, Sink, Verdict, name};
+use kudzu_dns::{Encrypted, Engine, Question, RecordType, Replies, Resolver, Sink, Verdict, name};
 use kudzu_shared::observable::{Kind, Observable};
 use tokio::task::JoinHandle;
 
@@ -24,6 +24,7 @@ use crate::progress::Progress;
 use crate::resolvers::Asked;
 use crate::view::answers;
 use crate::view::resolved::{self, Summary};
+use crate::view::text::count;
 use crate::{interrupt, resolvers, settings};
 
 /// Questions in one batch.
@@ -46,11 +47,21 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
     if !args.no_check && settings.dns.check {
         check(&mut asked, args.timeout, global.quiet).await?;
     }
+    let (resolver, engine) = start(&asked)?;
     if !global.quiet {
         let types: Vec<String> = args.types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
-        tell(&format!("asking {} for {}", resolved::servers(&asked), types.join(", ")));
+        let types = if types.is_empty() { "A, or PTR of an address".to_owned() } else { types.join(", ") };
+        tell(&format!("asking {} for {types}", resolved::servers(&asked)));
+        if let (Asked::Plain(config), Some(engine)) = (&asked, &engine)
+            && engine.room() < config.in_flight
+        {
+            tell(&format!(
+                "{} questions in flight at most: the system's receive buffers hold no more answers; raise \
+                 net.core.rmem_max for more",
+                count(engine.room() as u64)
+            ));
+        }
     }
-    let (resolver, engine) = start(&asked)?;
     interrupt::take_over();
     let begin = Instant::now();
     let counts = Arc::new(Counts::default());
@@ -154,9 +165,13 @@ impl Counts {
         }
     }
 
-    fn add(&self, batch: &[Reply]) {
+    /// Notes what was written.
+    fn add(&self, written: &mut BTreeMap<Verdict, u64>) {
         let mut verdicts = self.verdicts.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.iter().for_each(|reply| *verdicts.entry(reply.verdict).or_default() += 1);
+        while let Some((verdict, n)) = written.pop_first() {
+            *verdicts.entry(verdict).or_default() += n;
+            self.done.fetch_add(n, Relaxed);
+        }
     }
 
     /// Whether every question that was asked is answered.
@@ -238,6 +253,8 @@ fn take(
     match wire(text) {
         Some(name) => {
             counts.names.fetch_add(1, Relaxed);
+            let usual = [if name::address(&name).is_some() { RecordType::PTR } else { RecordType::A }];
+            let types = if types.is_empty() { &usual } else { types };
             batch.extend(types.iter().map(|qtype| Question {
                 token: number,
                 name: name.clone(),
@@ -277,21 +294,22 @@ fn wire(text: &[u8]) -> Option<Box<[u8]>> {
 /// Writes answers, on a thread that may wait.
 fn write(mut replies: Replies, format: AnswerFormat, counts: Arc<Counts>) -> JoinHandle<Result<(), Failure>> {
     tokio::task::spawn_blocking(move || {
-        let mut text = String::new();
-        while let Some(mut batch) = replies.next_blocking() {
-            let mut out = console::stdout();
-            loop {
+        let (mut text, mut written) = (String::new(), BTreeMap::new());
+        while let Some(first) = replies.next_blocking() {
+            let (mut out, mut next, mut batches) = (console::stdout(), Some(first), 0);
+            while let Some(batch) = next.take() {
                 text.clear();
                 batch.iter().for_each(|reply| answers::push(reply, format, &mut text));
-                counts.add(&batch);
-                counts.done.fetch_add(batch.len() as u64, Relaxed);
+                batch.iter().for_each(|reply| *written.entry(reply.verdict).or_default() += 1);
                 out.write_all(text.as_bytes())?;
-                match replies.try_next() {
-                    Some(more) => batch = more,
-                    None => break,
+                batches += 1;
+                if batches < REPLIES {
+                    next = replies.try_next();
                 }
             }
             out.flush()?;
+            // What is not flushed is not done: an interrupt waits for it.
+            counts.add(&mut written);
         }
         Ok(())
     })

@@ -11,6 +11,9 @@ use crate::args::resolve::AnswerFormat;
 #[derive(Serialize)]
 struct Row<'a> {
     name: &'a str,
+    /// Whose reverse name it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<std::net::IpAddr>,
     #[serde(rename = "type")]
     rtype: &'a str,
     verdict: &'static str,
@@ -77,6 +80,7 @@ fn row(reply: &Reply, out: &mut String) {
     let _ = write!(rtt, "{:.3}", reply.rtt.as_secs_f64() * 1000.0);
     let row = Row {
         name: &name::to_text(name),
+        address: name::address(name),
         rtype: &type_name(*rtype),
         verdict: reply.verdict.as_str(),
         rcode: reply.rcode.map(|code| format!("{code:?}").to_uppercase()),

@@ -7,6 +7,7 @@ use super::core::Core;
 use super::entry::{Next, Stage};
 use super::ring::Timer;
 use super::stats::count;
+use super::streams::Came;
 use crate::answer::{self, Echo, Read};
 use crate::server::{Fate, SENDS_PER_SERVER};
 use crate::{Reply, Transport, Verdict};
@@ -35,6 +36,9 @@ impl Core {
             return count(&stats.unknown_id);
         };
         let send = entry.sends[i];
+        if i < entry.shut {
+            return count(&stats.shut);
+        }
         if matches!(send.fate, Fate::Answered | Fate::Repeated) {
             return count(&stats.duplicate);
         }
@@ -69,15 +73,22 @@ impl Core {
         self.answered(slot, i, read, now);
     }
 
-    /// Somebody guesses: a connection cannot be guessed.
+    /// Somebody guesses: what was sent is no longer answered by datagrams. A connection cannot
+    /// be guessed.
     fn forged(&mut self, slot: u32, server: u16) {
         let Some(entry) = self.slab.get(slot) else { return };
-        entry.forged = entry.forged.saturating_add(1);
-        if entry.forged != FORGED || matches!(entry.stage, Stage::Stream(..)) || entry.streams > 0 {
+        entry.forged += 1;
+        if entry.forged < FORGED {
             return;
         }
+        entry.forged = 0;
+        entry.shut = entry.sends.len();
         count(&self.stats.forged);
-        entry.next = Next::Tcp(server);
+        if matches!(entry.stage, Stage::Stream(..)) {
+            return;
+        }
+        let more = usize::from(entry.streams) < SENDS_PER_SERVER;
+        entry.next = if more { Next::Tcp(server) } else { Next::Any };
         if entry.stage != Stage::Waiting {
             self.wait(slot);
         }
@@ -98,6 +109,7 @@ impl Core {
         let own = entry.sends.iter().filter(|s| s.server == server).count();
         let more = entry.sends.len() < self.attempts && own < SENDS_PER_SERVER;
         let next = if read.is_partial() {
+            entry.truncated = true;
             Next::Tcp(server)
         } else if unread && had_edns && more {
             Next::Plain(server)
@@ -115,11 +127,17 @@ impl Core {
         }
     }
 
-    /// What came of a question over TCP: an answer's octets, or nothing.
-    pub(crate) fn streamed(&mut self, timer: Timer, message: Option<&[u8]>, now: Instant) {
+    /// What came of a question over TCP.
+    pub(crate) fn streamed(&mut self, timer: Timer, came: &Came, now: Instant) {
         let slot = timer.0;
         let Some(entry) = self.slab.same(timer) else { return };
         let Stage::Stream(server, step) = entry.stage else { return };
+        if matches!(came, Came::Closed) && usize::from(entry.streams) < SENDS_PER_SERVER {
+            self.servers.get_mut(server).streamed(step, true);
+            entry.next = Next::Tcp(server);
+            return self.wait(slot);
+        }
+        let message = if let Came::Answer(message) = came { Some(message) } else { None };
         let read = message.and_then(|m| answer::read(&entry.question, m));
         self.servers.get_mut(server).streamed(step, read.is_some());
         // This server has said what it has to say.
@@ -127,8 +145,12 @@ impl Core {
             s.fate = Fate::Answered;
         });
         entry.stage = Stage::Out;
+        let truncated = entry.truncated || read.is_some();
         let mut reply = answer::over_tcp(read);
-        reply.transport = Transport::Tcp;
+        if !truncated {
+            // It was asked over TCP for another reason.
+            reply.verdict = Verdict::Timeout;
+        }
         self.settle(slot, server, reply, now);
     }
 

@@ -74,7 +74,7 @@ pub(crate) struct Core {
     due: Vec<Timer>,
     round: u32,
     /// Nothing can be sent before.
-    resume: Option<Instant>,
+    pub(super) resume: Option<Instant>,
 }
 
 /// What came of the attempt to send one question.
@@ -128,9 +128,14 @@ impl Core {
         sink: &Sink,
         now: Instant,
     ) {
+        if questions.len() == 0 {
+            return;
+        }
         let reader = self.readers.of(sink, questions.len());
-        for question in questions {
-            if !name::is_valid(&question.name) {
+        for mut question in questions {
+            // What comes back is compared in lower case.
+            question.name.make_ascii_lowercase();
+            if !name::is_valid(&question.name) || !crate::is_askable(question.qtype) {
                 self.readers.end(reader, Some(Reply::failed(question.token, Verdict::FormErr)));
                 continue;
             }
@@ -232,6 +237,11 @@ impl Core {
             self.end(slot, None);
             return Turn::Done;
         }
+        if !self.has_id() {
+            // A token of a rate would be spent in vain.
+            return Turn::Wait(None);
+        }
+        let Some(entry) = self.slab.get(slot) else { return Turn::Done };
         let next = entry.next;
         let mut asked = [(0, Fate::Open); MAX_SENDS];
         let n = asked.iter_mut().zip(entry.asked()).map(|(to, from)| *to = from).count();
@@ -270,16 +280,16 @@ impl Core {
         octets: &mut Vec<u8>,
     ) -> Turn {
         let Some(socket) = self.socket_for(server) else {
-            self.servers.get_mut(server).untake(step);
+            self.servers.untake(server, step);
             return Turn::Wait(None);
         };
         let Some(id) = self.ids[usize::from(socket)].take(slot, &mut self.rng) else {
-            self.servers.get_mut(server).untake(step);
+            self.servers.untake(server, step);
             return Turn::Wait(None);
         };
         let state = self.servers.get(server);
         let rtt = state.rtt;
-        let padded = state.server.rate.is_none();
+        let padded = state.server.own;
         let (reads_edns, changes) = (state.edns(now), state.case == crate::server::Case::Changes);
         let generation = self.slab.generation(slot);
         let Some(entry) = self.slab.get(slot) else { return Turn::Done };
@@ -299,13 +309,18 @@ impl Core {
         Turn::Done
     }
 
+    /// Whether any socket has room for a query.
+    fn has_id(&self) -> bool {
+        self.ids.iter().any(Ids::has_room)
+    }
+
     /// A random socket of the server's family that has room; one for all queries of a round to
     /// one server whose queries go in trains.
     fn socket_for(&mut self, server: u16) -> Option<u16> {
         let state = self.servers.get(server);
         let sockets = if state.server.addr.is_ipv4() { &self.v4 } else { &self.v6 };
         let has_room = |socket: u16| self.ids[usize::from(socket)].has_room();
-        if state.server.rate.is_none() && state.socket.0 == self.round && has_room(state.socket.1) {
+        if state.server.own && state.socket.0 == self.round && has_room(state.socket.1) {
             return Some(state.socket.1);
         }
         let from = self.rng.random_range(0..sockets.len().max(1));
@@ -332,20 +347,20 @@ impl Core {
         self.streams.push_back(StreamQuery { timer: (slot, generation), addr, message, end });
     }
 
-    /// A datagram that was written could not be sent.
-    pub(crate) fn unsent(&mut self, outgoing: &Outgoing) {
+    /// A datagram that was written could not be sent: that was no attempt.
+    pub(crate) fn unsent(&mut self, outgoing: &Outgoing, now: Instant) {
         count(&self.stats.unsent);
         let at = (outgoing.socket, outgoing.id);
         let Some(entry) = self.slab.get(outgoing.slot) else { return };
         let Some(i) = entry.sends.iter().position(|s| (s.socket, s.id) == at && s.fate == Fate::Open) else {
             return;
         };
-        entry.sends[i].fate = Fate::Answered;
-        let step = entry.sends[i].step;
+        let send = entry.sends.remove(i);
         entry.next = Next::Any;
         let server = Some(self.servers.get(outgoing.server).server.addr);
         entry.keep(Reply { server, ..Reply::failed(0, Verdict::Unreachable) });
-        self.servers.get_mut(outgoing.server).untake(step);
+        self.ids[usize::from(send.socket)].free(send.id);
+        self.servers.refused(outgoing.server, send.step, now);
         self.wait(outgoing.slot);
     }
 

@@ -97,10 +97,14 @@ pub(super) struct Entry {
     pub(super) first_sent: Option<Instant>,
     /// Of the answers that did not end it, the one that counts.
     pub(super) best: Option<Box<Reply>>,
-    /// Answers with a live ID that were none.
+    /// Answers with a live ID that were none, since it was last asked over TCP for them.
     pub(super) forged: u8,
+    /// So many of its first sends are no longer answered by datagrams: somebody guesses.
+    pub(super) shut: usize,
     /// TCP queries.
     pub(super) streams: u8,
+    /// An answer said that there is more.
+    pub(super) truncated: bool,
 }
 
 impl Entry {
@@ -162,7 +166,9 @@ impl Slab {
             first_sent: None,
             best: None,
             forged: 0,
+            shut: 0,
             streams: 0,
+            truncated: false,
         };
         if let Some(slot) = self.free.pop() {
             let (generation, place) = &mut self.entries[slot as usize];

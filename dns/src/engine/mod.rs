@@ -39,6 +39,9 @@ const BATCHES: usize = 64;
 /// and more). No more answers are out for on a socket than its buffer holds.
 const SMALL_DATAGRAM: usize = 1024;
 
+/// Sockets of one address family and thread at most.
+const MAX_SOCKETS: usize = 64;
+
 /// How to ask.
 #[derive(Clone)]
 pub struct EngineConfig {
@@ -53,7 +56,7 @@ pub struct EngineConfig {
     pub timeout: Duration,
     /// Sends of one question at most, over all servers; never more than 3 to one of them.
     pub attempts: u8,
-    /// Source ports: sockets of each address family in use, for each thread.
+    /// Source ports: sockets of each address family in use, for each thread, at least.
     pub sockets: usize,
     /// Threads; the limits are divided among them.
     pub threads: usize,
@@ -100,7 +103,8 @@ impl EngineConfig {
     /// Threads among which every limit can be divided.
     fn usable_threads(&self) -> usize {
         let caps = self.servers.iter().filter_map(|s| s.in_flight).map(|n| n as usize);
-        caps.chain([self.threads, self.in_flight, 64]).min().unwrap_or(1).max(1)
+        let rates = self.servers.iter().filter_map(|s| s.rate).chain(self.rate).map(|r| r as usize);
+        caps.chain(rates).chain([self.threads, self.in_flight, 64]).min().unwrap_or(1).max(1)
     }
 
     fn seed(&self, thread: usize) -> [u8; 32] {
@@ -173,6 +177,8 @@ pub struct Engine {
     stats: Arc<Stats>,
     addrs: Vec<SocketAddr>,
     receive_buffer: usize,
+    /// Answers that all receive buffers hold.
+    room: usize,
 }
 
 impl Engine {
@@ -189,7 +195,7 @@ impl Engine {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "give 1 to 65,535 resolvers"));
         }
         let options = Options { buffer: config.buffer, ..Options::default() };
-        let servers = usable(&config.servers, |any| Socket::bind(any, options).map(drop))?;
+        let servers = usable(&Server::merged(&config.servers), |any| Socket::bind(any, options).map(drop))?;
         let config = EngineConfig { servers, ..config.clone() };
         let mut engine = Self {
             workers: Vec::new(),
@@ -197,6 +203,7 @@ impl Engine {
             stats: Arc::default(),
             addrs: config.servers.iter().map(|s| s.addr).collect(),
             receive_buffer: 0,
+            room: 0,
         };
         let n = config.usable_threads();
         for i in 0..n {
@@ -209,9 +216,17 @@ impl Engine {
         let mut sockets = Vec::new();
         for any in [any_address(true), any_address(false)] {
             if config.servers.iter().any(|s| s.addr.is_ipv4() == any.is_ipv4()) {
-                for _ in 0..config.sockets.clamp(1, 64) {
-                    sockets.push(Socket::bind(any, options)?);
+                let mut room = 0;
+                for n in 0..MAX_SOCKETS {
+                    // More of them where the system's buffers are small.
+                    if n >= config.sockets.max(1) && room >= config.in_flight {
+                        break;
+                    }
+                    let socket = Socket::bind(any, options)?;
+                    room += socket.receive_buffer() / SMALL_DATAGRAM;
+                    sockets.push(socket);
                 }
+                self.room += room;
             }
         }
         self.receive_buffer = sockets.iter().map(Socket::receive_buffer).min().unwrap_or(0);
@@ -266,6 +281,11 @@ impl Engine {
         self.workers.iter().flat_map(of).collect()
     }
 
+    /// Questions in flight at most, by what the receive buffers hold that the system grants.
+    pub fn room(&self) -> usize {
+        self.room
+    }
+
     /// Octets that wait at most in a socket to be received, as the kernel granted them.
     pub fn receive_buffer(&self) -> usize {
         self.receive_buffer
@@ -291,6 +311,9 @@ impl Drop for Engine {
 #[async_trait]
 impl Resolver for Engine {
     async fn submit(&self, questions: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
+        if questions.is_empty() {
+            return Ok(());
+        }
         let worker = &self.workers[self.next.fetch_add(1, Relaxed) % self.workers.len()];
         let batch = Batch { questions, sink: sink.clone() };
         worker.batches.send(batch).await.map_err(|_| Ended)?;

@@ -33,8 +33,10 @@ pub struct Stats {
     pub wrong_question: AtomicU64,
     /// Ignored: the question's letters changed, by a server that repeats them.
     pub wrong_case: AtomicU64,
-    /// Questions that went over TCP since somebody guessed at their answers.
+    /// How often somebody guessed at a question's answers: it went over TCP.
     pub forged: AtomicU64,
+    /// Ignored: to a question at whose answers somebody had guessed.
+    pub shut: AtomicU64,
     /// Records left out of answers: not of the name asked, nor of its aliases.
     pub foreign: AtomicU64,
     /// Datagrams that the kernel dropped for want of room in a receive buffer.
@@ -47,7 +49,7 @@ pub(super) fn count(counter: &AtomicU64) {
 
 impl Stats {
     /// Each count with its name, in order.
-    pub fn all(&self) -> [(&'static str, u64); 17] {
+    pub fn all(&self) -> [(&'static str, u64); 18] {
         [
             ("sent", &self.sent),
             ("answered", &self.answered),
@@ -64,6 +66,7 @@ impl Stats {
             ("wrong_question", &self.wrong_question),
             ("wrong_case", &self.wrong_case),
             ("forged", &self.forged),
+            ("shut", &self.shut),
             ("foreign", &self.foreign),
             ("dropped", &self.dropped),
         ]

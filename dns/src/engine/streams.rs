@@ -27,17 +27,26 @@ const BUSY: usize = 32;
 const IDLE: Duration = Duration::from_secs(10);
 /// Messages that answer no question in flight and are skipped before a connection is given up.
 const STRANGERS: u32 = 8;
-/// How often a question is asked again where connections that had served end before it.
-const RETRIES: u8 = 3;
 /// How long it is kept in mind that a server closes connections early.
 const REMEMBER: Duration = Duration::from_secs(60);
 
 /// What came of a question.
 #[derive(Debug)]
+pub(crate) enum Came {
+    /// An answer's octets.
+    Answer(Vec<u8>),
+    /// The server had answered others, and closed the connection on this one: a server may at
+    /// any time (RFC 7766 section 6.2.4).
+    Closed,
+    /// No answer.
+    Nothing,
+}
+
+/// Which question, and what came of it.
+#[derive(Debug)]
 pub(super) struct Streamed {
     pub(super) timer: Timer,
-    /// The answer; `None` where there is none.
-    pub(super) message: Option<Vec<u8>>,
+    pub(super) came: Came,
 }
 
 /// The way of a thread's questions to the connections.
@@ -87,20 +96,14 @@ struct Answers {
 
 impl Answers {
     /// There is room: no more questions are open than results fit.
-    fn give(&self, timer: Timer, message: Option<Vec<u8>>) {
-        let _ = self.results.try_send(Streamed { timer, message });
+    fn give(&self, timer: Timer, came: Came) {
+        let _ = self.results.try_send(Streamed { timer, came });
         self.shared.wake();
     }
 }
 
-/// A question on its way, and how often it was asked for nothing.
-struct Job {
-    query: StreamQuery,
-    retries: u8,
-}
-
 struct Line {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<StreamQuery>,
 }
 
 /// A server's connections.
@@ -114,8 +117,8 @@ struct Lines {
 /// A connection that has ended.
 struct Left {
     addr: SocketAddr,
-    /// What it did not ask, or what may be asked again.
-    jobs: Vec<Job>,
+    /// What it was given and did not ask.
+    jobs: Vec<StreamQuery>,
     /// How many it answered before the server closed it on others.
     closed_after: Option<usize>,
 }
@@ -133,7 +136,7 @@ async fn keep(mut asked: mpsc::Receiver<StreamQuery>, answers: Answers, timeout:
     loop {
         let (addr, jobs) = tokio::select! {
             query = asked.recv() => match query {
-                Some(query) => (query.addr, vec![Job { query, retries: 0 }]),
+                Some(query) => (query.addr, vec![query]),
                 None => return,
             },
             Some(Ok(left)) = tasks.join_next(), if !tasks.is_empty() => {
@@ -158,7 +161,7 @@ async fn keep(mut asked: mpsc::Receiver<StreamQuery>, answers: Answers, timeout:
 impl Lines {
     /// Hands a question to the connection with the least to do; gives it back with the other
     /// end of a new one.
-    fn hand(&mut self, mut job: Job) -> Option<(Job, mpsc::Receiver<Job>)> {
+    fn hand(&mut self, mut job: StreamQuery) -> Option<(StreamQuery, mpsc::Receiver<StreamQuery>)> {
         self.all.retain(|line| !line.jobs.is_closed());
         self.all.sort_by_key(Line::load);
         let first = self.all.first().filter(|l| l.load() < BUSY || self.all.len() >= CONNECTIONS);
@@ -180,8 +183,8 @@ impl Lines {
 /// One connection for `most` questions, until it ends.
 async fn serve(
     addr: SocketAddr,
-    first: Job,
-    mut jobs: mpsc::Receiver<Job>,
+    first: StreamQuery,
+    mut jobs: mpsc::Receiver<StreamQuery>,
     most: usize,
     answers: Answers,
     timeout: Duration,
@@ -201,18 +204,14 @@ async fn serve(
     jobs.close();
     let served = line.served > 0;
     let closed_after = (served && ended.is_err() && !line.open.is_empty()).then_some(line.served);
-    let mut left = Vec::new();
     for job in line.open.into_values() {
-        // A server may close a connection at any time (RFC 7766 section 6.2.4).
-        match served && job.retries < RETRIES {
-            true => left.push(Job { retries: job.retries + 1, ..job }),
-            false => answers.give(job.query.timer, None),
-        }
+        answers.give(job.timer, if served { Came::Closed } else { Came::Nothing });
     }
+    let mut left = Vec::new();
     while let Ok(job) = jobs.try_recv() {
         match served {
             true => left.push(job),
-            false => answers.give(job.query.timer, None),
+            false => answers.give(job.timer, Came::Nothing),
         }
     }
     Left { addr, jobs: left, closed_after }
@@ -220,7 +219,7 @@ async fn serve(
 
 #[derive(Default)]
 struct Connection {
-    open: HashMap<u16, Job>,
+    open: HashMap<u16, StreamQuery>,
     /// IDs by the end of their time.
     order: VecDeque<(Instant, u16)>,
     strangers: u32,
@@ -235,8 +234,8 @@ impl Connection {
     async fn run(
         &mut self,
         mut stream: TcpStream,
-        first: Job,
-        jobs: &mut mpsc::Receiver<Job>,
+        first: StreamQuery,
+        jobs: &mut mpsc::Receiver<StreamQuery>,
         answers: &Answers,
         timeout: Duration,
     ) -> io::Result<()> {
@@ -278,7 +277,7 @@ impl Connection {
                     }
                     while let Some((_, id)) = self.order.pop_front_if(|(at, _)| *at <= wake) {
                         if let Some(job) = self.open.remove(&id) {
-                            answers.give(job.query.timer, None);
+                            answers.give(job.timer, Came::Nothing);
                         }
                     }
                 }
@@ -287,12 +286,12 @@ impl Connection {
     }
 
     /// Appends a question with a random ID that is not in use on this connection.
-    fn put(&mut self, job: Job, timeout: Duration, out: &mut Vec<u8>) {
+    fn put(&mut self, job: StreamQuery, timeout: Duration, out: &mut Vec<u8>) {
         let mut id: u16 = rand::rng().random();
         while self.open.contains_key(&id) {
             id = id.wrapping_add(1);
         }
-        let message = &job.query.message;
+        let message = &job.message;
         out.extend((message.len() as u16).to_be_bytes());
         out.extend(id.to_be_bytes());
         out.extend(message.get(2..).unwrap_or_default());
@@ -309,11 +308,11 @@ impl Connection {
             let Some(message) = buffer.get(at + 2..at + 2 + length) else { break };
             at += 2 + length;
             let id = message.first_chunk::<2>().map_or(0, |id| u16::from_be_bytes(*id));
-            if self.open.get(&id).is_some_and(|job| job.query.is_answered_by(message))
+            if self.open.get(&id).is_some_and(|job| job.is_answered_by(message))
                 && let Some(job) = self.open.remove(&id)
             {
                 self.served += 1;
-                answers.give(job.query.timer, Some(message.to_vec()));
+                answers.give(job.timer, Came::Answer(message.to_vec()));
             } else {
                 self.strangers += 1;
             }

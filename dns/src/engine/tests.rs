@@ -19,6 +19,14 @@ fn a_family_that_is_off_costs_its_own_servers_only() {
 }
 
 #[test]
+fn a_server_given_twice_has_the_stricter_limits() {
+    let [a, b] = [1, 2].map(|n| SocketAddr::from(([192, 0, 2, n], 53)));
+    let strict = Server { rate: Some(5.0), ..Server::public(a) };
+    let merged = Server::merged(&[Server::own(a), Server::public(b), strict.clone(), Server::public(a)]);
+    assert_eq!(merged, [strict, Server::public(b)]);
+}
+
+#[test]
 fn threads_divide_every_limit() {
     let servers = vec![
         Server { rate: Some(900.0), in_flight: Some(5), ..Server::own(([192, 0, 2, 1], 53).into()) },
@@ -31,4 +39,6 @@ fn threads_divide_every_limit() {
     assert!(part.servers[0].in_flight.unwrap() * 3 <= 5 && part.in_flight * 3 <= config.in_flight);
     let many = EngineConfig { threads: 60, ..config };
     assert_eq!(many.usable_threads(), 5, "no more threads than places in flight");
+    let slow = EngineConfig { rate: Some(2.5), ..many };
+    assert_eq!(slow.usable_threads(), 2, "no thread is quicker than its part");
 }

@@ -9,7 +9,7 @@ use kudzu_datagram::{BATCH, Inbox, Outbox, Peer, Poller, Socket};
 use tokio::sync::mpsc;
 
 use super::core::{Core, Outgoing};
-use super::streams::{Streamed, Streams};
+use super::streams::{Came, Streamed, Streams};
 use super::{Batch, Shared};
 use crate::{Question, Sink};
 
@@ -103,7 +103,7 @@ impl Thread {
             let now = Instant::now();
             while let Ok(done) = self.streamed.try_recv() {
                 self.streams.ended();
-                self.core.streamed(done.timer, done.message.as_deref(), now);
+                self.core.streamed(done.timer, &done.came, now);
                 busy = true;
             }
             busy |= self.take(now);
@@ -113,7 +113,7 @@ impl Thread {
                 && let Some(query) = self.core.next_stream()
             {
                 if let Err(timer) = self.streams.ask(query) {
-                    self.core.streamed(timer, None, now);
+                    self.core.streamed(timer, &Came::Nothing, now);
                 }
             }
             // Who has the last reply finds the servers as they are.
@@ -123,7 +123,7 @@ impl Thread {
             }
             let full = self.hand_over(now);
             if !busy {
-                self.sleep(now, blocked || full);
+                self.sleep(now, blocked, full);
             } else if self.core.is_busy() {
                 // Whatever comes meanwhile is taken together, and wakes nobody.
                 std::thread::sleep(PAUSE);
@@ -205,7 +205,7 @@ impl Thread {
                     return true;
                 }
                 Err(_) => {
-                    self.core.unsent(&self.list[self.sent]);
+                    self.core.unsent(&self.list[self.sent], now);
                     self.sent += 1;
                 }
             }
@@ -228,9 +228,14 @@ impl Thread {
         self.core.flush()
     }
 
-    fn sleep(&mut self, now: Instant, retry: bool) {
+    fn sleep(&mut self, now: Instant, blocked: bool, full: bool) {
         let wake = self.core.next_wake().map_or(IDLE, |at| at.saturating_duration_since(now));
-        let wait = if retry { wake.min(RETRY) } else { wake.min(IDLE) };
+        let wait = match (blocked, full) {
+            // What the core wants to send next cannot go before the kernel has room.
+            (true, _) => RETRY,
+            (false, true) => wake.min(RETRY),
+            (false, false) => wake.min(IDLE),
+        };
         self.shared.sleeping.store(true, SeqCst);
         let takes = self.core.room() > 0 && self.rest.is_none();
         let news = (takes && !self.batches.is_empty()) || !self.streamed.is_empty();

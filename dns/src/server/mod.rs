@@ -30,8 +30,10 @@ pub struct Server {
     pub addr: SocketAddr,
     /// How often it is drawn beside others; 0 counts as 1.
     pub weight: u32,
-    /// Questions a second; `None` for no limit, as of one's own: its queries are padded to
-    /// few lengths (RFC 7830), so that they leave in trains.
+    /// It is one's own, and near: its queries are padded to few lengths (RFC 7830) and share
+    /// a source port, so that they leave in trains.
+    pub own: bool,
+    /// Questions a second; `None` for no limit.
     pub rate: Option<f64>,
     /// Questions open at a time; `None` for no limit.
     pub in_flight: Option<u32>,
@@ -52,12 +54,30 @@ pub struct Known {
 impl Server {
     /// One's own: without limits.
     pub fn own(addr: SocketAddr) -> Self {
-        Self { addr, weight: 1, rate: None, in_flight: None, known: Known::default() }
+        Self { addr, weight: 1, own: true, rate: None, in_flight: None, known: Known::default() }
     }
 
     /// Another's: 1,000 questions a second, 200 at a time, below what public resolvers allow.
     pub fn public(addr: SocketAddr) -> Self {
-        Self { rate: Some(1000.0), in_flight: Some(200), ..Self::own(addr) }
+        Self { own: false, rate: Some(1000.0), in_flight: Some(200), ..Self::own(addr) }
+    }
+
+    /// Each address once, with the strictest limits that it is given with, in the order of
+    /// their first mention.
+    pub fn merged(servers: &[Self]) -> Vec<Self> {
+        let mut places = std::collections::HashMap::new();
+        let mut all: Vec<Self> = Vec::with_capacity(servers.len());
+        for server in servers {
+            let place = *places.entry(server.addr).or_insert(all.len());
+            let Some(known) = all.get_mut(place) else {
+                all.push(server.clone());
+                continue;
+            };
+            known.own &= server.own;
+            known.rate = [known.rate, server.rate].into_iter().flatten().reduce(f64::min);
+            known.in_flight = [known.in_flight, server.in_flight].into_iter().flatten().min();
+        }
+        all
     }
 }
 
@@ -176,7 +196,7 @@ impl Servers {
         let (first, mut wait): (_, Option<Instant>) = (rng.random_range(0..n), None);
         for i in (0..n).map(|k| (first + k) % n).filter(|i| sends(*i) == least) {
             if !self.all[i].may_be_chosen(now, lonely) {
-                wait = [wait, self.all[i].back_at()].into_iter().flatten().min();
+                wait = [wait, self.all[i].back_at(lonely)].into_iter().flatten().min();
                 continue;
             }
             match self.take(i, now) {
@@ -222,6 +242,31 @@ impl Servers {
         Ok(self.all[i].take(now_ns))
     }
 
+    /// What was taken is given back: nothing was sent.
+    pub(crate) fn untake(&mut self, server: u16, step: u32) {
+        if let Some(total) = &mut self.total {
+            total.give_back(1.0);
+        }
+        self.all[usize::from(server)].untake(step);
+    }
+
+    /// The system refused to send; after some of these in a row the server is left alone.
+    pub(crate) fn refused(&mut self, server: u16, step: u32, now: Instant) {
+        if let Some(total) = &mut self.total {
+            total.give_back(1.0);
+        }
+        if self.all[usize::from(server)].refused(step, now) {
+            self.note_benched(now);
+        }
+    }
+
+    fn note_benched(&mut self, now: Instant) {
+        self.benched += 1;
+        if self.is_lonely() {
+            self.all_benched_since = Some(now);
+        }
+    }
+
     /// A send was answered, `rtt` after it went, in time or late.
     pub(crate) fn answered(&mut self, server: u16, step: u32, rtt: Duration, late: bool, now: Instant) {
         let i = usize::from(server);
@@ -245,10 +290,7 @@ impl Servers {
     /// for a while.
     pub(crate) fn timed_out(&mut self, server: u16, step: u32, sent: Instant, now: Instant) {
         if self.all[usize::from(server)].timed_out(step, sent, now) {
-            self.benched += 1;
-            if self.is_lonely() {
-                self.all_benched_since = Some(now);
-            }
+            self.note_benched(now);
         }
     }
 }

@@ -36,6 +36,18 @@ impl Pace {
     pub(crate) fn take(&mut self, now_ns: u64, share: f64) {
         self.full_at = self.full_at.max(now_ns as f64) + self.step / share.clamp(LEAST_SHARE, 1.0);
     }
+
+    /// Gives one back that was taken at a share and not used.
+    pub(crate) fn give_back(&mut self, share: f64) {
+        self.full_at -= self.step / share.clamp(LEAST_SHARE, 1.0);
+    }
+
+    /// Takes the next turn, however late it is: when that is, nanoseconds since the begin.
+    pub(crate) fn reserve(&mut self, now_ns: u64) -> u64 {
+        let due = self.ready(now_ns).err().unwrap_or(now_ns);
+        self.take(now_ns, 1.0);
+        due
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use super::window::Window;
 
 /// Timeouts in a row after which a server is benched.
 const PATIENCE: u32 = 10;
+/// Sends in a row that the system refuses, after which it is too.
+const REFUSALS: u32 = 3;
 /// How long at first, and at most; where nobody else is left no longer than at first.
 const BENCH: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// How long a server that cannot read EDNS is asked without it.
@@ -143,9 +145,10 @@ impl State {
         }
     }
 
-    /// When a benched server may be probed.
-    pub(super) fn back_at(&self) -> Option<Instant> {
-        self.benched.map(|(since, until)| until.min(since + BENCH.0)).filter(|_| !self.probed)
+    /// When a benched server may be chosen, as [`State::may_be_chosen`] has it.
+    pub(super) fn back_at(&self, lonely: bool) -> Option<Instant> {
+        let at = |(since, until): (Instant, Instant)| if lonely { until.min(since + BENCH.0) } else { until };
+        self.benched.map(at).filter(|_| !self.probed)
     }
 
     /// Whether it may be sent to now.
@@ -179,11 +182,53 @@ impl State {
     }
 
     /// What was taken is given back: nothing was sent.
-    pub(crate) fn untake(&mut self, step: u32) {
+    pub(super) fn untake(&mut self, step: u32) {
         self.release();
         self.window.withdrawn(step);
         self.sent = self.sent.saturating_sub(1);
         self.probed = false;
+        let share = self.window.share();
+        if let Some(pace) = &mut self.pace {
+            pace.give_back(share);
+        }
+    }
+
+    /// The system did not send. Says whether it is benched from now on: where there is no way
+    /// to it, trying each time would only take the place of others.
+    pub(super) fn refused(&mut self, step: u32, now: Instant) -> bool {
+        let probe = self.probed;
+        self.untake(step);
+        if self.is_left_alone(probe, now) {
+            return false;
+        }
+        self.failures = (self.failures + 1).max(PATIENCE + 1 - REFUSALS);
+        self.bench(now)
+    }
+
+    /// Whether it is benched, and this failure is no reason to bench it for longer: what was
+    /// out when it was benched does not count further, nor do early probes.
+    fn is_left_alone(&mut self, probe: bool, now: Instant) -> bool {
+        let Some((since, until)) = &mut self.benched else { return false };
+        if probe && *until <= now {
+            return false;
+        }
+        if probe {
+            *since = now;
+        }
+        true
+    }
+
+    /// Benches it after enough failures; says whether that is news.
+    fn bench(&mut self, now: Instant) -> bool {
+        if self.failures < PATIENCE {
+            return false;
+        }
+        let doubled = BENCH.0 * 2_u32.saturating_pow((self.failures - PATIENCE).min(6));
+        let news = self.benched.replace((now, now + doubled.min(BENCH.1))).is_none();
+        if news {
+            tracing::warn!(server = %self.server.addr, "resolver does not answer, left alone for now");
+        }
+        news
     }
 
     /// The question ended before this send was answered; `lost` where it was given up before.
@@ -231,25 +276,11 @@ impl State {
         self.lost += 1;
         self.window.lost(step);
         let probe = std::mem::take(&mut self.probed);
-        if let Some((since, until)) = &mut self.benched
-            && !(probe && *until <= now)
-        {
-            // What was out when it was benched does not count further, nor do early probes.
-            if probe {
-                *since = now;
-            }
+        if self.is_left_alone(probe, now) {
             return false;
         }
         self.failures += u32::from(self.last_answer.is_none_or(|at| at <= sent));
-        if self.failures < PATIENCE {
-            return false;
-        }
-        let doubled = BENCH.0 * 2_u32.saturating_pow((self.failures - PATIENCE).min(6));
-        let news = self.benched.replace((now, now + doubled.min(BENCH.1))).is_none();
-        if news {
-            tracing::warn!(server = %self.server.addr, "resolver does not answer, left alone for now");
-        }
-        news
+        self.bench(now)
     }
 
     /// Whether it is asked with EDNS.

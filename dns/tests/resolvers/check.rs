@@ -22,7 +22,8 @@ async fn each_kind_of_resolver_is_told() {
     })
     .await;
     let old = Mock::start(|q: &[u8], _| {
-        vec![if q[11] > 0 { respond(q, 1, false, &[], &[]) } else { honest(&q.to_ascii_lowercase()) }]
+        let lower = [&q[..12], &q[12..].to_ascii_lowercase()].concat();
+        vec![if q[11] > 0 { respond(q, 1, false, &[], &[]) } else { honest(&lower) }]
     })
     .await;
     let deaf = Mock::start(|q: &[u8], _| if q[11] > 0 { vec![] } else { vec![honest(q)] }).await;

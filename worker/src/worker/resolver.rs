@@ -52,14 +52,16 @@ pub fn upstreams(dns: &config::Dns) -> Result<Vec<Upstream>, UpstreamError> {
 /// When there is no resolver.
 fn engine_config(dns: &config::Dns) -> Result<EngineConfig, ResolverError> {
     let addrs = if dns.resolvers.is_empty() { system_servers()? } else { dns.resolvers.clone() };
-    let server = |addr| Server { rate: dns.rate, in_flight: Some(dns.in_flight), ..Server::own(addr) };
+    let server =
+        |addr| Server { own: dns.own, rate: dns.rate, in_flight: Some(dns.in_flight), ..Server::own(addr) };
+    let servers = Server::merged(&addrs.into_iter().map(server).collect::<Vec<_>>());
     Ok(EngineConfig {
         timeout: dns.timeout(),
         attempts: attempts(dns),
         // One's own resolvers are near: a forger would have to be there too.
         sockets: if dns.own { 4 } else { 16 },
-        in_flight: in_flight(dns, addrs.len()),
-        ..EngineConfig::new(addrs.into_iter().map(server).collect())
+        in_flight: in_flight(dns, servers.len()),
+        ..EngineConfig::new(servers)
     })
 }
 

@@ -2,9 +2,10 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::super::streams::Came;
 use super::net::{Net, Peer, addr, answer, query, question};
 use super::*;
-use crate::Verdict;
+use crate::{Transport, Verdict};
 
 fn one(net: &mut Net) -> (crate::Replies, u16, u16, Vec<u8>) {
     let (sink, replies) = Sink::new(4);
@@ -65,7 +66,6 @@ fn everything_else_is_counted_by_its_reason() {
         m[5] = 2;
         m
     };
-    let long = [&good[..], &vec![0; 65_000]].concat();
     assert!(lower != good || upper != good);
     let before = net.stats.all();
     for (from, message, what) in [
@@ -76,10 +76,11 @@ fn everything_else_is_counted_by_its_reason() {
         (own, with(0, 0x55), "unknown_id"),
         (own, with(15, 0x01), "wrong_question"),
         (other, good.clone(), "wrong_source"),
-        // From here on it is asked over TCP; datagrams still count.
         (port, good.clone(), "wrong_source"),
-        (own, two, "wrong_question"),
-        (own, good[..20].to_vec(), "wrong_question"),
+        // From here on it is asked over TCP, and no datagram counts.
+        (own, two, "shut"),
+        (own, good[..20].to_vec(), "shut"),
+        (own, good.clone(), "shut"),
     ] {
         let count = |net: &Net| net.stats.all().iter().find(|(n, _)| *n == what).unwrap().1;
         let before = count(&net);
@@ -88,8 +89,40 @@ fn everything_else_is_counted_by_its_reason() {
     }
     assert!(net.core.flush() || replies.try_next().is_none());
     assert_eq!(net.stats.forged.load(Relaxed), before.iter().find(|(n, _)| *n == "forged").unwrap().1 + 1);
+    let (mut list, mut octets) = (Vec::new(), Vec::new());
+    net.core.transmit(net.now, 512, &mut list, &mut octets);
+    let query = net.core.next_stream().unwrap();
+    assert!(list.is_empty() && query.addr == own);
+    net.core.streamed(query.timer, &Came::Answer(answer(&query.message, 0)), net.now);
+    net.core.flush();
+    let reply = replies.try_next().unwrap().remove(0);
+    assert_eq!((reply.verdict, reply.transport), (Verdict::Found, Transport::Tcp));
     // Trailing octets are no reason.
-    net.core.datagram(socket, own, &long, net.now);
+    let (mut replies, socket, server, sent) = one(&mut net);
+    let long = [&answer(&sent, 0)[..], &vec![0; 65_000]].concat();
+    net.core.datagram(socket, addr(server.into()), &long, net.now);
+    net.core.flush();
+    assert_eq!(replies.try_next().unwrap()[0].verdict, Verdict::Found);
+}
+
+/// Where TCP brings nothing, what was sent before stays shut: no datagram to it counts again.
+#[test]
+fn guessing_does_not_pay_when_tcp_is_blocked() {
+    let mut net = quiet(1);
+    let (mut replies, socket, server, sent) = one(&mut net);
+    let good = answer(&sent, 0);
+    for _ in 0..3 {
+        net.core.datagram(socket, addr(9), &good, net.now);
+    }
+    let (mut list, mut octets) = (Vec::new(), Vec::new());
+    net.core.transmit(net.now, 512, &mut list, &mut octets);
+    let query = net.core.next_stream().unwrap();
+    net.core.streamed(query.timer, &Came::Nothing, net.now);
+    net.core.datagram(socket, addr(server.into()), &good, net.now);
+    assert_eq!((net.stats.shut.load(Relaxed), net.core.open()), (1, 1));
+    // It is sent anew, with a new ID, and the answer to that counts.
+    let (socket, server, again) = net.only_query();
+    net.core.datagram(socket, addr(server.into()), &answer(&again, 0), net.now);
     net.core.flush();
     assert_eq!(replies.try_next().unwrap()[0].verdict, Verdict::Found);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::net::{Net, Peer, question};
 use super::*;
-use crate::Verdict;
+use crate::{RecordType, Verdict};
 
 fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
@@ -64,14 +64,45 @@ fn nothing_is_sent_for_a_reader_that_left_and_nothing_is_left() {
         assert!(net.elapsed() < seconds(60));
     }
     assert_eq!((net.log.len(), net.stats.withdrawn.load(Relaxed)), (sent, 150));
-    let all: Vec<u16> = (0..4).flat_map(|s| (0..=u16::MAX).filter(move |_| s < 4)).collect();
-    assert!(
-        (0..4).all(|s: usize| (0..=u16::MAX).all(|id| net.core.ids[s].slot(id).is_none())),
-        "{}",
-        all.len()
-    );
+    let is_free = |s: usize| (0..=u16::MAX).all(|id| net.core.ids[s].slot(id).is_none());
+    assert!((0..4).all(is_free), "an ID is still in use");
     let open = net.core.room();
     assert_eq!(open, 200);
+}
+
+/// Where there is no way to most servers, the others are asked all the same.
+#[test]
+fn what_the_system_refuses_to_send_is_no_attempt() {
+    let mut net = Net::new(3, vec![Peer::default(); 8], |c| c.in_flight = 50);
+    let (sink, mut replies) = Sink::new(1 << 10);
+    net.core.submit((0..500).map(question).collect::<Vec<_>>().into_iter(), &sink, net.now);
+    while net.answered.len() < 500 {
+        net.step_but(&mut replies, |server| server != 0);
+        assert!(net.elapsed() < seconds(10));
+    }
+    assert_eq!(net.count(Verdict::Found), 500);
+    assert!(net.answered.iter().all(|(_, r)| r.tries == 1));
+    assert!(net.stats.unsent.load(Relaxed) < 100, "{:?}", net.stats.unsent);
+}
+
+#[test]
+fn questions_that_cannot_be_asked_end_at_once() {
+    let mut net = Net::new(4, vec![Peer::default()], |_| {});
+    let (sink, mut replies) = Sink::new(8);
+    net.core.submit(Vec::new().into_iter(), &sink, net.now);
+    let any = Question { qtype: RecordType::ANY, ..question(1) };
+    let upper = Question { name: b"\x0800000002\x04TEST\x00".as_slice().into(), ..question(2) };
+    net.core.submit(vec![any, upper].into_iter(), &sink, net.now);
+    while net.answered.len() < 2 {
+        net.step(&mut replies);
+        assert!(net.elapsed() < seconds(1));
+    }
+    let ends: Vec<_> = net.answered.iter().map(|(_, r)| (r.token, r.verdict)).collect();
+    assert_eq!(ends, [(1, Verdict::FormErr), (2, Verdict::Found)]);
+    drop(sink);
+    net.core.flush();
+    // An empty batch waits for nothing: the replies have their end.
+    assert!(replies.next_blocking().is_none());
 }
 
 /// Which of two failures counts does not depend on who was asked first, nor does a refusal

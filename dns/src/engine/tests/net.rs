@@ -145,7 +145,12 @@ impl Net {
 
     /// Sends what may go, then goes on to the next thing that happens.
     pub fn step(&mut self, replies: &mut Replies) {
-        self.send();
+        self.step_but(replies, |_| false);
+    }
+
+    /// The same with a system that refuses to send to some servers.
+    pub fn step_but(&mut self, replies: &mut Replies, refuses: impl Fn(u16) -> bool) {
+        self.send(refuses);
         let (wake, event) = (self.core.next_wake(), self.events.peek().map(|Reverse((at, ..))| *at));
         let next = [wake, event].into_iter().flatten().min();
         // The thread is late by up to half a millisecond.
@@ -165,10 +170,16 @@ impl Net {
         }
     }
 
-    fn send(&mut self) {
+    fn send(&mut self, refuses: impl Fn(u16) -> bool) {
         let (mut list, mut octets) = (Vec::new(), Vec::new());
         self.core.transmit(self.now, 512, &mut list, &mut octets);
+        // A thread would spin on what can be sent now and is not.
+        assert!(list.len() == 512 || self.core.resume.is_none_or(|at| at > self.now));
         for o in list {
+            if refuses(o.server) {
+                self.core.unsent(&o, self.now);
+                continue;
+            }
             let query = &octets[o.start..o.start + o.len];
             let token = std::str::from_utf8(&query[13..21]).unwrap().parse().unwrap();
             self.log.push((self.elapsed(), o.server));
