@@ -370,6 +370,10 @@ def report(bench: Bench) -> str:
     out += [f"| {n:,} | {statistics.median(r):,.0f} | 100 % |" for n, r in raw["in_flight"].items()]
     out.append("\n## Loss (two resolvers, 10 ms)\n\n| lost each way | answered | time | sends a question |\n|---|---|---|---|")
     out += [f"| {l:.0%} | {r['answered']:.4%} | {r['seconds']:.1f} s | {r['sends']:.3f} |" for l, r in raw["loss"].items()]
+    out.append(
+        "\nA question whose sends are lost is sent again after 0.2 s at first, up to five times, and the last send is "
+        "waited for 2 s: so much longer takes the end of a run, however many names it has."
+    )
     o = raw["outage"]
     out.append("\n## Failures\n")
     out.append(
