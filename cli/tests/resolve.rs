@@ -90,12 +90,76 @@ fn each_question_has_one_row_and_bad_lines_are_counted() {
     assert!(said.contains("left out: 1") && said.contains(", sound"), "{said}");
 }
 
+/// What encrypted resolvers had in hand at the end of the names once had no row.
+#[test]
+fn no_row_is_missing_where_nobody_answers_over_tls() {
+    let names: String = (0..300).map(|i| format!("h{i}.example\n")).collect();
+    let nobody = ["resolve", "--resolver", "tls://dns.example@127.0.0.1:1", "--quiet"];
+    let mut child = kudzu(&nobody).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(names.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 300, "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn what_is_meant_as_an_indicator_is_no_name() {
+    let simnet = Simnet::start(&[]);
+    let name = one_name();
+    let lines = format!(
+        "http://{name}/x\nu@{name}\n192.0.2.0/24\na.example,b.example\n{}\n",
+        name.replace('.', "[.]")
+    );
+    let output = simnet.resolve(&["-t", "A,TYPE1,A"], &lines);
+    let said = stderr(&output);
+    let rows = rows(&output);
+    assert!(rows.len() == 1 && rows[0]["name"] == name.as_str(), "{rows:?} {said}");
+    assert!(said.contains("left out: 4"), "{said}");
+}
+
+/// An interrupt once ended the reading only: what was read was asked all the same, for hours.
+#[test]
+fn an_interrupt_ends_the_asking() {
+    let simnet = Simnet::start(&["--stats"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (names, summary) = (folder.path().join("names"), folder.path().join("summary"));
+    std::fs::write(&names, (0..20_000).map(|i| format!("h{i}.example\n")).collect::<String>()).unwrap();
+    let mut command =
+        kudzu(&["resolve", "--resolver", &simnet.dns, "--no-check", "--rate", "20", "--summary"]);
+    let mut child = command.args([&summary, &names]).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    let pid = child.id().to_string();
+    let begin = std::time::Instant::now();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let rows = 1 + out.lines().count();
+    let output = child.wait_with_output().unwrap();
+    assert!(begin.elapsed() < std::time::Duration::from_secs(8), "{:?}", begin.elapsed());
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    let summary: Value = serde_json::from_slice(&std::fs::read(&summary).unwrap()).unwrap();
+    assert_eq!((&summary["questions"], &summary["partial"]), (&rows.into(), &true.into()));
+}
+
+#[test]
+fn a_summary_does_not_take_the_place_of_the_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = folder.path().join("names");
+    std::fs::write(&names, "a.example\n").unwrap();
+    for path in [names.to_str().unwrap(), "/nonexistent/summary"] {
+        let output =
+            kudzu(&["resolve", "--resolver", "127.0.0.1:1", "--summary", path]).arg(&names).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    }
+    assert_eq!(std::fs::read_to_string(&names).unwrap(), "a.example\n");
+}
+
 #[test]
 fn an_address_is_asked_about_in_the_reverse_tree() {
     let simnet = Simnet::start(&[]);
     let output = simnet.resolve(&["--quiet"], &format!("192.0.2.7\n{}\n2001:db8::1\n", one_name()));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let rows: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let rows = rows(&output);
     let of = |key: &str, value: &str| rows.iter().find(|r| r[key] == value).unwrap()["type"].clone();
     assert_eq!(of("address", "192.0.2.7"), "PTR");
     assert_eq!(of("address", "2001:db8::1"), "PTR");

@@ -199,6 +199,7 @@ fn keep_own(question: &Question, records: &mut Vec<Record>) -> u16 {
     let chain = chain(&question.name, question.qtype, records);
     let names = || chain.links.iter().map(|l| &*l.name).chain([chain.end, &*question.name]);
     let own = |r: &Record| match r.rtype {
+        _ if r.class != DNSClass::IN => false,
         RecordType::DNAME => names().any(|n| name::is_below(n, &r.name)),
         _ => names().any(|n| *n == *r.name),
     };

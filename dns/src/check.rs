@@ -74,6 +74,8 @@ impl fmt::Display for Checked {
         }
         if self.is_sound() && self.denies {
             write!(f, ", sound")?;
+        } else if self.lies.is_empty() && !self.denies {
+            write!(f, ", does not say that names do not exist which do not")?;
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ pub mod name;
 mod query;
 pub mod record;
 mod server;
+mod sink;
 mod system;
 mod tasks;
 mod tcp;
@@ -31,7 +32,6 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::mpsc;
 
 pub use answer::{Chain, MAX_LINKS, chain};
 pub use encrypted::{Encrypted, EncryptedError};
@@ -42,6 +42,7 @@ pub use hickory_proto::rr::{DNSClass, RecordType};
 pub use instant::Instant;
 pub use record::{Data, Record, Soa};
 pub use server::{Case, Gate, Known, Server, ServerStats};
+pub use sink::{Replies, Sink, Withdrawal};
 pub use system::{SystemError, system_servers};
 pub use text::type_name;
 pub use upstream::{Upstream, UpstreamError};
@@ -207,72 +208,6 @@ impl Reply {
     /// record are read; `None` where the header or the question do not fit.
     pub fn from_message(question: &Question, message: &[u8]) -> Option<Self> {
         answer::read(question, message).map(|read| read.reply)
-    }
-}
-
-/// Where replies go: a bounded channel of batches.
-///
-/// A back end waits for room, so a slow reader delays its own replies; how far it delays
-/// others depends on the back end. Dropping the reader withdraws its questions.
-#[derive(Debug, Clone)]
-pub struct Sink(mpsc::Sender<Vec<Reply>>);
-
-/// The reading end of a [`Sink`].
-#[derive(Debug)]
-pub struct Replies(mpsc::Receiver<Vec<Reply>>);
-
-impl Sink {
-    /// A channel of `batches` (at least 1) batches. A reader that submits at most that many
-    /// questions before it reads never makes a back end wait.
-    pub fn new(batches: usize) -> (Self, Replies) {
-        let (tx, rx) = mpsc::channel(batches.max(1));
-        (Self(tx), Replies(rx))
-    }
-
-    /// Hands over a batch; false where the reader is gone. Cancel safe: a cancelled batch is
-    /// lost with its replies.
-    pub async fn send(&self, replies: Vec<Reply>) -> bool {
-        self.0.send(replies).await.is_ok()
-    }
-
-    /// Hands over a batch if there is room now; gives it back where there is none.
-    ///
-    /// # Errors
-    /// The batch, where the channel is full. A batch whose reader is gone is dropped.
-    pub fn try_send(&self, replies: Vec<Reply>) -> Result<(), Vec<Reply>> {
-        match self.0.try_send(replies) {
-            Err(mpsc::error::TrySendError::Full(replies)) => Err(replies),
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-        }
-    }
-
-    /// Whether nobody reads any more.
-    pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
-    }
-
-    fn same_as(&self, other: &Self) -> bool {
-        self.0.same_channel(&other.0)
-    }
-}
-
-impl Replies {
-    /// The next batch; `None` once every sink is gone. Cancel safe.
-    pub async fn next(&mut self) -> Option<Vec<Reply>> {
-        self.0.recv().await
-    }
-
-    /// The next batch, for threads of their own; blocks them. `None` once every sink is gone.
-    ///
-    /// # Panics
-    /// On a thread that runs tasks.
-    pub fn next_blocking(&mut self) -> Option<Vec<Reply>> {
-        self.0.blocking_recv()
-    }
-
-    /// A batch that is there already.
-    pub fn try_next(&mut self) -> Option<Vec<Reply>> {
-        self.0.try_recv().ok()
     }
 }
 

@@ -48,10 +48,18 @@ impl Tasks {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
             tasks.spawn(async move {
-                if !sink.is_closed() {
-                    let mut reply = in_turn(&*asker, &question, attempts).await;
-                    reply.question = Some((question.name, question.qtype));
-                    sink.send(vec![reply]).await;
+                let reply = tokio::select! {
+                    biased;
+                    () = sink.until_withdrawn() => None,
+                    reply = in_turn(&*asker, &question, attempts), if !sink.is_closed() => Some(reply),
+                    else => None,
+                };
+                match reply {
+                    Some(mut reply) => {
+                        reply.question = Some((question.name, question.qtype));
+                        sink.send(vec![reply]).await;
+                    }
+                    None => sink.note_withdrawn(),
                 }
                 drop(place);
             });

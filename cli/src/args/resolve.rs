@@ -15,6 +15,7 @@ use super::job::duration;
     kudzu resolve -t A,AAAA,MX --resolver 192.0.2.53 names.txt\n  \
     kudzu resolve --own --resolver 127.0.0.1:5353 --format simple < names.txt\n\n\
     A file of resolvers has one a line: ADDRESS[:PORT] [weight=N] [rate=N] [in-flight=N].\n\
+    Empty lines and those that begin with # are skipped; what is no name is counted.\n    \
     An address among the names is asked about in the reverse tree, for PTR unless -t says otherwise.")]
 pub struct Resolve {
     /// Names, one a line; `-` reads standard input
@@ -40,7 +41,7 @@ pub struct Resolve {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub in_flight: Option<u32>,
     /// How long the last send of a question is waited for
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = timeout)]
     pub timeout: Duration,
     /// Sends of a question at most; never more than 3 to one resolver
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=8))]
@@ -75,6 +76,11 @@ fn rtype(text: &str) -> Result<RecordType, String> {
     let number = upper.strip_prefix("TYPE").unwrap_or(&upper).parse::<u16>().ok().map(RecordType::from);
     let known = number.or_else(|| upper.parse().ok()).filter(|t| kudzu_dns::is_askable(*t));
     known.ok_or_else(|| "write a type that can be asked for, as A, AAAA, MX or TYPE65; ANY is none".into())
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    let bounds = Duration::from_millis(1)..=Duration::from_secs(60);
+    duration(text).and_then(|t| bounds.contains(&t).then_some(t).ok_or("write 1ms to 60s".into()))
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -44,6 +44,7 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
     let settings = settings::load(global, &EngineArgs::default())?;
     let mut asked = resolvers::choose(args, &settings.dns)?;
     let input = open(&args.names)?;
+    let mut summary_file = args.summary.as_deref().map(|path| create(path, &args.names)).transpose()?;
     if !args.no_check && settings.dns.check {
         check(&mut asked, args.timeout, global.quiet).await?;
     }
@@ -66,35 +67,54 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
     let begin = Instant::now();
     let counts = Arc::new(Counts::default());
     let (sink, replies) = Sink::new(REPLIES);
-    let reading = read(input, args, resolver, sink, Arc::clone(&counts));
+    let withdrawal = sink.withdrawal();
+    // The resolver stays until all is answered: what it has in hand would end with it.
+    let reading = read(input, args, Arc::clone(&resolver), sink, Arc::clone(&counts));
     let mut writing = write(replies, args.format, Arc::clone(&counts));
     let mut progress = Progress::new(global.quiet, args.progress);
-    loop {
+    let written = loop {
         let stopping = counts.stop.load(Relaxed);
         tokio::select! {
-            written = &mut writing => break written.context("write the answers")??,
+            written = &mut writing => break written.context("write the answers")?,
             () = interrupt::requested(), if !stopping => {
                 progress.say("interrupted: waiting for what is on its way; once more ends at once");
                 counts.stop.store(true, Relaxed);
+                withdrawal.withdraw();
             }
             // A read that never returns is not waited for.
-            () = tokio::time::sleep(LOOK), if stopping => if counts.is_done() { break },
+            () = tokio::time::sleep(LOOK), if stopping => if counts.is_done(withdrawal.questions()) {
+                break Ok(());
+            },
             () = progress.tick() => progress.note(&counts.line(begin)),
         }
-    }
+    };
     progress.clear();
-    let partial = counts.stop.load(Relaxed);
-    let read = if partial { None } else { Some(reading.await.context("read the names")?) };
+    drop(resolver);
+    let all = counts.at_end.load(Relaxed) && counts.is_done(0);
+    let partial = counts.stop.load(Relaxed) && !all;
     let summary = Summary::new(engine.as_deref(), counts.totals(), begin.elapsed(), partial);
-    if let Some(path) = &args.summary {
+    if let (Some(file), Some(path)) = (&mut summary_file, &args.summary) {
         let json = serde_json::to_vec_pretty(&summary).context("write the summary")?;
-        std::fs::write(path, json).with_context(|| format!("write {}", path.display()))?;
+        file.write_all(&json).with_context(|| format!("write {}", path.display()))?;
     }
     if !global.quiet {
         resolved::lines(&summary).iter().for_each(|line| tell(line));
     }
-    read.transpose()?;
-    ended(&summary)
+    written?;
+    if !partial {
+        reading.await.context("read the names")??;
+    }
+    ended(&summary, all || partial)
+}
+
+/// Creates the summary's file at once: a run of hours is not lost to a wrong path.
+fn create(path: &Path, names: &Path) -> Result<std::fs::File, Failure> {
+    let same = |a: &Path, b: &Path| std::fs::canonicalize(a).ok().zip(std::fs::canonicalize(b).ok());
+    if same(path, names).is_some_and(|(a, b)| a == b) {
+        return Err(Failure::usage(format!("--summary {}: these are the names", path.display())));
+    }
+    let file = std::fs::File::create(path).with_context(|| format!("write {}", path.display()));
+    file.map_err(Failure::Usage)
 }
 
 /// Checks the resolvers, and leaves out those that lie.
@@ -105,7 +125,7 @@ async fn check(asked: &mut Asked, timeout: Duration, quiet: bool) -> Result<(), 
         resolved::checked(&checked).iter().for_each(|line| tell(line));
     }
     if checked.iter().all(|c| !c.lies.is_empty()) {
-        return Err(Failure::usage(
+        return Err(Failure::failed(
             "every resolver gives addresses for names that do not exist: give others with --resolver, or \
              --no-check to ask these all the same",
         ));
@@ -130,9 +150,12 @@ fn start(asked: &Asked) -> Result<Started, Failure> {
     })
 }
 
-fn ended(summary: &Summary) -> Outcome {
+fn ended(summary: &Summary, whole: bool) -> Outcome {
     if summary.partial {
         return Ok(End::Partial);
+    }
+    if !whole {
+        return Err(Failure::failed("some questions have no answer: the resolver ended before them"));
     }
     if summary.questions == 0 {
         return Err(Failure::usage("no name to ask about; write one a line"));
@@ -152,6 +175,8 @@ struct Counts {
     invalid: AtomicU64,
     verdicts: Mutex<BTreeMap<Verdict, u64>>,
     stop: AtomicBool,
+    /// All names are read, and their questions with the resolver.
+    at_end: AtomicBool,
 }
 
 impl Counts {
@@ -174,9 +199,9 @@ impl Counts {
         }
     }
 
-    /// Whether every question that was asked is answered.
-    fn is_done(&self) -> bool {
-        self.done.load(Relaxed) >= self.questions.load(Relaxed)
+    /// Whether every question is answered, but for so many that were withdrawn.
+    fn is_done(&self, withdrawn: u64) -> bool {
+        self.done.load(Relaxed) + withdrawn >= self.questions.load(Relaxed)
     }
 
     fn line(&self, begin: Instant) -> String {
@@ -206,7 +231,12 @@ fn read(
     sink: Sink,
     counts: Arc<Counts>,
 ) -> JoinHandle<Result<(), Failure>> {
-    let types = args.types.clone();
+    let mut types = Vec::with_capacity(args.types.len());
+    args.types.iter().for_each(|t| {
+        if !types.contains(t) {
+            types.push(*t)
+        }
+    });
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let (mut line, mut number) = (Vec::with_capacity(256), 0);
@@ -219,14 +249,15 @@ fn read(
             if length > 0 {
                 take(&line, &mut input, number, &types, &counts, &mut batch)?;
             }
-            // Before it waits for more, what there is goes.
-            let waits = length == 0 || batch.len() >= BATCH || input.buffer().is_empty();
+            // Before it waits for more, or for the rest of a line, what there is goes.
+            let waits = length == 0 || batch.len() >= BATCH || !input.buffer().contains(&b'\n');
             if waits && !batch.is_empty() {
                 let asked = std::mem::replace(&mut batch, Vec::with_capacity(BATCH));
                 counts.questions.fetch_add(asked.len() as u64, Relaxed);
                 handle.block_on(resolver.submit(asked, &sink)).context("ask the resolver")?;
             }
             if length == 0 {
+                counts.at_end.store(true, Relaxed);
                 break;
             }
         }
@@ -285,7 +316,10 @@ fn wire(text: &[u8]) -> Option<Box<[u8]>> {
         if starts_as_address && let Ok(ip) = text.parse::<IpAddr>() {
             return Some(name::reverse(ip, None));
         }
-        return name::from_text(text);
+        // Names in DNS may hold these, and hardly ever do: indicators and lists are meant.
+        if !text.bytes().any(|b| b"/@[](),:;$\"<>".contains(&b)) {
+            return name::from_text(text);
+        }
     }
     let observable = Observable::parse_as(Kind::DomainName, text).ok()?;
     Some(observable.wire().into())

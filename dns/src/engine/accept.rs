@@ -169,6 +169,17 @@ impl Core {
         }
     }
 
+    /// Nobody wants the question asked any more: it ends with what was heard, if it was asked.
+    pub(super) fn withdraw(&mut self, slot: u32, now: Instant) {
+        let Some(entry) = self.slab.get(slot) else { return };
+        if !entry.sends.is_empty() || entry.streams > 0 {
+            return self.nobody(slot, now);
+        }
+        self.readers.note_withdrawn(entry.reader);
+        count(&self.stats.withdrawn);
+        self.end(slot, None);
+    }
+
     /// As long as one server was not heard, what others refused does not stand: it depends
     /// on a lost packet.
     pub(super) fn give_up(&mut self, slot: u32, now: Instant) {
@@ -178,7 +189,10 @@ impl Core {
             (unheard, _) => {
                 let server = unheard.or(entry.sends.last().map(|s| s.server));
                 let server = server.map(|s| self.servers.get(s).server.addr);
-                Reply { server, ..Reply::failed(0, Verdict::Timeout) }
+                // Without a resolver that lives, it was never sent.
+                let asked = server.is_some() || entry.streams > 0;
+                let verdict = if asked { Verdict::Timeout } else { Verdict::Unreachable };
+                Reply { server, ..Reply::failed(0, verdict) }
             }
         };
         self.finish(slot, reply, now);

@@ -237,6 +237,10 @@ impl Core {
             self.end(slot, None);
             return Turn::Done;
         }
+        if self.readers.is_withdrawn(entry.reader) {
+            self.withdraw(slot, now);
+            return Turn::Done;
+        }
         if !self.has_id() {
             // A token of a rate would be spent in vain.
             return Turn::Wait(None);

@@ -42,6 +42,18 @@ impl Readers {
         (self.all.len() - 1) as u32
     }
 
+    /// Whether nothing more is to be asked for it.
+    pub(super) fn is_withdrawn(&self, reader: u32) -> bool {
+        self.all[reader as usize].as_ref().is_some_and(|r| r.sink.is_withdrawn())
+    }
+
+    /// A question that was withdrawn ends.
+    pub(super) fn note_withdrawn(&self, reader: u32) {
+        if let Some(reader) = &self.all[reader as usize] {
+            reader.sink.note_withdrawn();
+        }
+    }
+
     /// Whether nobody reads any more.
     pub(super) fn is_gone(&self, reader: u32) -> bool {
         self.all[reader as usize].as_ref().is_none_or(|r| r.sink.is_closed())

@@ -17,7 +17,10 @@ fn dead_servers_end_every_question_in_bounded_time() {
         let mut net = Net::new(1, vec![dead.clone(); servers], |c| c.in_flight = 500);
         // Five rounds of what may be open, each as long as a question may take.
         let time = net.ask(5000, seconds(120));
-        assert_eq!(net.count(Verdict::Timeout), 5000);
+        // Those that no resolver was left for were not sent.
+        let unsent = net.answered.iter().filter(|(_, r)| r.tries == 0).count();
+        assert_eq!((net.count(Verdict::Timeout), net.count(Verdict::Unreachable)), (5000 - unsent, unsent));
+        assert!(unsent < 4900, "{unsent}");
         assert!(time <= seconds(80), "{time:?}");
     }
 }
@@ -68,6 +71,31 @@ fn nothing_is_sent_for_a_reader_that_left_and_nothing_is_left() {
     assert!((0..4).all(is_free), "an ID is still in use");
     let open = net.core.room();
     assert_eq!(open, 200);
+}
+
+/// Once nobody wants them asked, questions end: those that were asked with what they got.
+#[test]
+fn what_is_withdrawn_is_not_asked() {
+    let mut net = Net::new(2, vec![Peer { away: |at| at >= seconds(1), ..Peer::default() }], |c| {
+        c.in_flight = 50;
+        c.servers[0].rate = Some(100.0);
+    });
+    let (sink, mut replies) = Sink::new(64);
+    let withdrawal = sink.withdrawal();
+    net.core.submit((0..200).map(question).collect::<Vec<_>>().into_iter(), &sink, net.now);
+    drop(sink);
+    while net.elapsed() < Duration::from_millis(1100) {
+        net.step(&mut replies);
+    }
+    let (sent, at) = (net.log.len(), net.elapsed());
+    withdrawal.withdraw();
+    while net.core.open() > 0 {
+        net.step(&mut replies);
+    }
+    net.core.flush();
+    assert_eq!((net.log.len(), net.answered.len()), (sent, sent));
+    assert!(net.count(Verdict::Timeout) > 0 && net.elapsed() < at + seconds(4), "{:?}", net.elapsed());
+    assert_eq!(withdrawal.questions() as usize, 200 - sent);
 }
 
 /// Where there is no way to most servers, the others are asked all the same.
