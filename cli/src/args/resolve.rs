@@ -15,7 +15,7 @@ use super::job::duration;
     kudzu resolve -t A,AAAA,MX --resolver 192.0.2.53 names.txt\n  \
     kudzu resolve --own --resolver 127.0.0.1:5353 --format simple < names.txt\n\n\
     A file of resolvers has one a line: ADDRESS[:PORT] [weight=N] [rate=N] [in-flight=N].\n\
-    Empty lines and those that begin with # are skipped; what is no name is counted.\n    \
+    Empty lines and those that begin with # are skipped; what is no name is counted.\n\
     An address among the names is asked about in the reverse tree, for PTR unless -t says otherwise.")]
 pub struct Resolve {
     /// Names, one a line; `-` reads standard input
