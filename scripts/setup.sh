@@ -49,6 +49,8 @@ case "${1:-}" in
 test)
     package cc gcc # the cryptography of HTTPS is partly in C and assembly
     PATH="$PATH:/usr/sbin" package unbound unbound # what DNS over TLS and HTTPS is tested with
+    PATH="$PATH:/usr/sbin" package rabbitmq-server rabbitmq-server # the broker of a cluster
+    package redis-server redis-server                              # its cache
     PATH="$PATH:/usr/sbin" package nsd nsd # what the comparison of resolvers asks
     rust
     ;;

@@ -16,6 +16,7 @@ pub mod observable;
 pub mod outcome;
 pub mod packs;
 pub mod pair;
+pub mod redis;
 pub mod rtype;
 pub mod source;
 pub mod task;

@@ -71,7 +71,10 @@ pub fn subscriber<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(filter).map_err(|e| Error::Filter(filter.to_owned(), e))?;
+    let read = |text: &str| EnvFilter::try_new(text).map_err(|e| Error::Filter(filter.to_owned(), e));
+    read(filter)?;
+    // It warns of messages that come back with all that is in them. What is asked for still holds.
+    let filter = read(&format!("lapin=error,{filter}"))?;
     let logs = fmt::fmt().with_env_filter(filter);
     if json {
         let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);

@@ -89,7 +89,7 @@ pub async fn a_queue_is_declared_again_only_alike(broker: &dyn Broker) {
     let name = queue(broker, "again", 1).await;
     broker.declare(&name, Durability::Durable).await.unwrap();
     let failed = broker.declare(&name, Durability::Exclusive).await.unwrap_err();
-    assert!(matches!(failed, Error::Mismatch(_)));
+    assert!(matches!(failed, Error::Mismatch { .. }));
     assert_eq!(soon(&mut broker.consume(&name, 1).await.unwrap()).await.body, body(0));
 }
 
@@ -136,18 +136,21 @@ pub async fn what_is_given_back_comes_again(broker: &dyn Broker) {
     assert!(nothing(&mut consumer).await);
 }
 
-/// What a dropped consumer held comes again, in order and before the rest.
+/// What a dropped consumer held comes again, in order; a remote broker may send the rest first.
 pub async fn a_gone_consumer_gives_back(broker: &dyn Broker) {
     let name = queue(broker, "gone", 3).await;
     let mut consumer = broker.consume(&name, 2).await.unwrap();
     let held = (soon(&mut consumer).await, soon(&mut consumer).await);
     drop(consumer);
     let mut consumer = broker.consume(&name, 10).await.unwrap();
-    for n in 0..3 {
+    let mut back = Vec::new();
+    for _ in 0..3 {
         let delivery = soon(&mut consumer).await;
-        assert_eq!((delivery.body, delivery.redelivered), (body(n), n < 2));
+        assert_eq!(delivery.redelivered, delivery.body != body(2));
+        back.extend(Some(delivery.body).filter(|b| *b != body(2)));
         delivery.settle.ack();
     }
+    assert_eq!(back, [body(0), body(1)]);
     drop(held);
     assert!(nothing(&mut consumer).await);
 }

@@ -115,7 +115,11 @@ impl Broker for Memory {
         self.open()?;
         if let Some(queue) = queues.get(name) {
             let same = queue.durability == durability;
-            return if same { Ok(()) } else { Err(Error::Mismatch(name.to_owned())) };
+            return if same {
+                Ok(())
+            } else {
+                Err(Error::Mismatch { queue: name.to_owned(), why: "another durability".to_owned() })
+            };
         }
         let queue = Queue {
             name: name.to_owned(),

@@ -6,6 +6,7 @@ use bytes::Bytes;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod memory;
+pub mod rabbit;
 
 pub use memory::{Depth, Memory};
 
@@ -24,9 +25,24 @@ pub enum Error {
     /// An exclusive queue has its consumer already.
     #[error("queue {0:?} has its only consumer already")]
     InUse(String),
-    /// The queue exists with another durability.
-    #[error("queue {0:?} exists with another durability")]
-    Mismatch(String),
+    /// The queue exists and is another one.
+    #[error(
+        "queue {queue:?} exists and differs from what this version needs ({why}): delete it once it is empty"
+    )]
+    Mismatch {
+        /// Which.
+        queue: String,
+        /// What differs.
+        why: String,
+    },
+    /// The broker does not allow it.
+    #[error("the broker refuses queue {queue:?}: {why}")]
+    Refused {
+        /// Which.
+        queue: String,
+        /// What it says.
+        why: String,
+    },
 }
 
 /// Where a queue lives and what it keeps.

@@ -11,8 +11,10 @@ pub mod conformance;
 pub mod entry;
 mod key;
 mod memory;
+mod redis;
 pub mod ttl;
 
+pub use self::redis::Redis;
 pub use key::{KeyPrefix, Partition, SCHEMA};
 pub use memory::Memory;
 

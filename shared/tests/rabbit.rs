@@ -1,0 +1,141 @@
+//! The broker on a real RabbitMQ: what every back end promises, and what comes of its faults.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kudzu_servers::RabbitMq;
+use kudzu_shared::broker::rabbit::{Health, Rabbit};
+use kudzu_shared::broker::{Broker as _, Consumer, Durability, Error, conformance};
+use kudzu_shared::task;
+use secrecy::SecretString;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn connect(server: &RabbitMq, name: &str) -> Rabbit {
+    Rabbit::new(&SecretString::from(server.uri()), name).unwrap()
+}
+
+async fn until(what: &str, is: impl Fn() -> bool) {
+    let wait = async {
+        while !is() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(SOON, wait).await.is_ok(), "not within a minute: {what}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_keeps_the_promises() {
+    let server = RabbitMq::start().unwrap();
+    conformance::all(Arc::new(connect(&server, "conformance"))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn faults_of_the_broker_lose_nothing() {
+    let mut server = RabbitMq::start().unwrap();
+    let broker = connect(&server, "faults");
+    a_restart_loses_no_message(&mut server, &broker).await;
+    a_reply_queue_ends_with_its_connection(&mut server, &broker).await;
+    a_queue_that_differs_is_told(&server, &broker).await;
+    an_alarm_holds_back_publishers_only(&server, &broker).await;
+    a_deleted_queue_ends_its_consumer(&server, &broker).await;
+    broker.close();
+    assert!(matches!(broker.publish("faults", Bytes::new()).await, Err(Error::Closed)));
+}
+
+/// Takes messages until all have come, some of them perhaps again.
+async fn take_all(consumer: &mut Box<dyn Consumer>, n: usize) {
+    let mut seen = BTreeSet::new();
+    while seen.len() < n {
+        let delivery = tokio::time::timeout(SOON, consumer.next()).await.unwrap().unwrap();
+        seen.insert(delivery.body.clone());
+        delivery.settle.ack();
+    }
+}
+
+/// Killed in the middle: whatever was published comes, and the consumer goes on by itself.
+async fn a_restart_loses_no_message(server: &mut RabbitMq, broker: &Rabbit) {
+    const N: usize = 3_000;
+    broker.declare("faults", Durability::Durable).await.unwrap();
+    let mut consumer = broker.consume("faults", 100).await.unwrap();
+    let publisher = task::spawn("publisher", {
+        let broker = broker.clone();
+        async move {
+            let publish = |n: usize| {
+                let broker = broker.clone();
+                async move { broker.publish("faults", Bytes::from(n.to_string())).await.unwrap() }
+            };
+            for block in (0..N).collect::<Vec<_>>().chunks(300) {
+                futures::future::join_all(block.iter().map(|n| publish(*n))).await;
+            }
+        }
+    });
+    let taken = task::spawn("consumer", async move { take_all(&mut consumer, N).await });
+    for _ in 0..2 {
+        // RabbitMQ 3.10 never again finds the leader of a queue that was declared in the same
+        // moment in which the node is killed.
+        let queues = server.ctl(&["list_queues", "name", "leader"]).unwrap();
+        assert!(queues.contains("faults\tkudzu"), "{queues}");
+        server.kill();
+        until("the loss is noticed", || matches!(broker.health(), (Health::Down(_), Health::Down(_)))).await;
+        server.boot().unwrap();
+        until("connected again", || broker.health() == (Health::Up, Health::Up)).await;
+    }
+    publisher.await.unwrap();
+    tokio::time::timeout(SOON, taken).await.unwrap().unwrap();
+}
+
+/// Whoever answers to it learns that nobody is there.
+async fn a_reply_queue_ends_with_its_connection(server: &mut RabbitMq, broker: &Rabbit) {
+    broker.declare("faults.reply", Durability::Exclusive).await.unwrap();
+    let mut consumer = broker.consume("faults.reply", 10).await.unwrap();
+    let other = connect(server, "other");
+    other.publish("faults.reply", Bytes::from_static(b"1")).await.unwrap();
+    consumer.next().await.unwrap().settle.ack();
+    server.kill();
+    assert!(tokio::time::timeout(SOON, consumer.next()).await.unwrap().is_none());
+    server.boot().unwrap();
+    let lost = other.publish("faults.reply", Bytes::from_static(b"2")).await;
+    assert!(matches!(lost, Err(Error::Unroutable(queue)) if queue == "faults.reply"));
+}
+
+async fn a_queue_that_differs_is_told(server: &RabbitMq, broker: &Rabbit) {
+    let declare = "rabbit_amqqueue:declare(rabbit_misc:r(<<\"/\">>, queue, <<\"faults.old\">>), true, false, [], none, <<\"x\">>).";
+    server.ctl(&["eval", declare]).unwrap();
+    let error = broker.declare("faults.old", Durability::Durable).await.unwrap_err();
+    assert!(matches!(&error, Error::Mismatch { .. }), "{error}");
+    assert!(error.to_string().contains("inequivalent arg"), "{error}");
+}
+
+/// While the broker is short of memory, what is there is taken and acknowledged; what is
+/// published waits and arrives.
+async fn an_alarm_holds_back_publishers_only(server: &RabbitMq, broker: &Rabbit) {
+    for n in 0..10_u8 {
+        broker.publish("faults", Bytes::from(vec![n])).await.unwrap();
+    }
+    server.ctl(&["set_vm_memory_high_watermark", "0"]).unwrap();
+    let waiting = task::spawn("publisher", {
+        let broker = broker.clone();
+        async move { broker.publish("faults", Bytes::from(vec![10])).await }
+    });
+    until("publishing is blocked", || matches!(broker.health().0, Health::Blocked(_))).await;
+    assert_eq!(broker.health().1, Health::Up);
+    let mut consumer = broker.consume("faults", 3).await.unwrap();
+    take_all(&mut consumer, 10).await;
+    assert!(!waiting.is_finished());
+    server.ctl(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
+    waiting.await.unwrap().unwrap();
+    take_all(&mut consumer, 1).await;
+    assert_eq!(broker.health(), (Health::Up, Health::Up));
+}
+
+async fn a_deleted_queue_ends_its_consumer(server: &RabbitMq, broker: &Rabbit) {
+    broker.declare("faults.gone", Durability::Durable).await.unwrap();
+    let mut consumer = broker.consume("faults.gone", 1).await.unwrap();
+    server.ctl(&["delete_queue", "faults.gone"]).unwrap();
+    assert!(tokio::time::timeout(SOON, consumer.next()).await.unwrap().is_none());
+}
