@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{Client, Cmd, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult, Value};
+use redis::{
+    Client, Cmd, FromRedisValue, IntoConnectionInfo as _, Pipeline, RedisError, RedisResult,
+    ScriptInvocation, Value,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
@@ -88,6 +91,15 @@ impl Redis {
         let failed = answers.iter().filter(|a| matches!(a, Value::ServerError(_))).count();
         self.0.errors.fetch_add(failed as u64, Relaxed);
         Some(answers)
+    }
+
+    /// Runs a script; `None` where it fails. Cancel safe: it may run all the same.
+    pub async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Option<T> {
+        if self.is_left_alone() {
+            return None;
+        }
+        let mut connection = self.0.connection.clone();
+        self.take(script.invoke_async(&mut connection).await)
     }
 
     fn now_ms(&self) -> u64 {

@@ -1,4 +1,5 @@
-//! The cache on a real Redis: what every back end promises, and that its faults are misses.
+//! The cache and the limits on a real Redis: what every back end promises, over processes, and
+//! that Redis is never needed.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kudzu_servers::Redis as Server;
 use kudzu_shared::cache::{Cache as _, Redis as Cache, conformance};
+use kudzu_shared::limits::{self, Limit, Limiter as _, Redis as Limiter};
 use kudzu_shared::redis::Redis;
 use secrecy::SecretString;
 
@@ -88,4 +90,81 @@ async fn every_fault_is_a_miss() {
     };
     tokio::time::timeout(Duration::from_secs(20), back).await.unwrap();
     assert!(redis.is_there());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_keeps_the_promises_of_limits() {
+    let server = Server::start().unwrap();
+    limits::conformance::all(Arc::new(Limiter::new(connect(&server)))).await;
+}
+
+/// Eight processes that want far more than they may have, and the times at which they went.
+async fn go(limiters: &[Limiter], limit: Limit, each: usize, open: Duration) -> Vec<(Instant, Instant)> {
+    let one = |limiter: &Limiter| {
+        let limiter = limiter.clone();
+        async move {
+            let mut went = Vec::new();
+            for _ in 0..each {
+                let permit = limiter.acquire("cluster", &limit).await;
+                let begin = Instant::now();
+                if !open.is_zero() {
+                    tokio::time::sleep(open).await;
+                }
+                went.push((begin, Instant::now()));
+                drop(permit);
+            }
+            went
+        }
+    };
+    let all: Vec<_> = limiters.iter().flat_map(|l| [one(l), one(l)]).collect();
+    let mut went: Vec<_> = futures::future::join_all(all).await.into_iter().flatten().collect();
+    went.sort_unstable();
+    went
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_processes_keep_to_one_rate() {
+    let server = Server::start().unwrap();
+    let limiters: Vec<Limiter> = (0..8).map(|_| Limiter::new(connect(&server))).collect();
+    let went = go(&limiters, Limit::new(Some(100.0), None), 25, Duration::ZERO).await;
+    for (i, (first, _)) in went.iter().enumerate() {
+        let second = went[i..].iter().take_while(|(at, _)| *at - *first < Duration::from_secs(1));
+        let count = second.count();
+        assert!(count <= 100, "{count} in a second");
+    }
+    let seconds = (went.last().unwrap().0 - went[0].0).as_secs_f64();
+    let rate = went.len() as f64 / seconds;
+    assert!(rate >= 60.0, "{rate} a second");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn eight_processes_share_the_places() {
+    let server = Server::start().unwrap();
+    let limiters: Vec<Limiter> = (0..8).map(|_| Limiter::new(connect(&server))).collect();
+    let went = go(&limiters, Limit::new(None, Some(5)), 4, Duration::from_millis(20)).await;
+    for (begin, _) in &went {
+        let open = went.iter().filter(|(b, e)| b <= begin && begin < e).count();
+        assert!(open <= 5, "{open} at a time");
+    }
+    assert_eq!(went.len(), 64);
+}
+
+/// What one process is told by an upstream, all obey; and without Redis each goes on alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_penalty_is_everybodys_and_redis_is_nobodys_need() {
+    let mut server = Server::start().unwrap();
+    let [one, two] = [Limiter::new(connect(&server)), Limiter::new(connect(&server))];
+    for limit in [Limit::new(Some(1000.0), Some(4)), Limit::NONE] {
+        let upstream = format!("{limit:?}");
+        drop(two.acquire(&upstream, &limit).await);
+        let until = tokio::time::Instant::now() + Duration::from_secs(2);
+        one.penalise(&upstream, until).await;
+        // Longer than an upstream without a limit is believed to be free.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        drop(two.acquire(&upstream, &limit).await);
+        assert!(tokio::time::Instant::now() + Duration::from_millis(20) >= until, "{limit:?}");
+    }
+    server.kill();
+    let went = go(&[one], Limit::new(Some(50.0), Some(2)), 10, Duration::ZERO).await;
+    assert!(went.last().unwrap().0 - went[0].0 >= Duration::from_millis(350));
 }

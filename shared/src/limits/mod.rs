@@ -10,7 +10,9 @@ pub mod breaker;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod memory;
+mod redis;
 
+pub use self::redis::Redis;
 pub use memory::Memory;
 
 /// The longest Retry-After that is obeyed; more is a broken header.
