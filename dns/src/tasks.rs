@@ -48,18 +48,15 @@ impl Tasks {
             let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
             while tasks.try_join_next().is_some() {}
             tasks.spawn(async move {
-                let reply = tokio::select! {
-                    biased;
-                    () = sink.until_withdrawn() => None,
-                    reply = in_turn(&*asker, &question, attempts), if !sink.is_closed() => Some(reply),
-                    else => None,
-                };
-                match reply {
-                    Some(mut reply) => {
-                        reply.question = Some((question.name, question.qtype));
-                        sink.send(vec![reply]).await;
+                if !sink.is_closed() {
+                    tokio::select! {
+                        biased;
+                        () = sink.until_withdrawn() => sink.note_withdrawn(),
+                        mut reply = in_turn(&*asker, &question, attempts) => {
+                            reply.question = Some((question.name, question.qtype));
+                            sink.send(vec![reply]).await;
+                        }
                     }
-                    None => sink.note_withdrawn(),
                 }
                 drop(place);
             });

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant as Clock};
 
-use kudzu_dns::{Engine, EngineConfig, Server, Verdict};
+use kudzu_dns::{Engine, EngineConfig, Hickory, Question, RecordType, Resolver as _, Server, Sink, Verdict};
 
 use crate::conformance::script;
-use crate::mock::{Mock, ask, named, server};
+use crate::mock::{Mock, ask, n, named, server};
 
 #[tokio::test]
 async fn the_rate_of_a_server_holds() {
@@ -49,4 +49,17 @@ async fn what_is_asked_over_tcp_counts_for_the_rate() {
     ask(&resolver, &named(&names)).await;
     // 60 datagrams and 60 connections at 100 a second.
     assert!(begin.elapsed() >= Duration::from_millis(1150), "{:?}", begin.elapsed());
+}
+
+/// What nobody waits for once kept its place for ever, where each question has a task.
+#[tokio::test]
+async fn a_reader_that_left_leaves_its_place() {
+    let mock = Mock::start(script).await;
+    let resolver = Hickory::new(vec![mock.addr], Duration::from_millis(400), 1, 1);
+    let (sink, replies) = Sink::new(1);
+    drop(replies);
+    let question = Question { token: 0, name: n("found.test"), qtype: RecordType::A };
+    resolver.submit(vec![question], &sink).await.unwrap();
+    let all = tokio::time::timeout(Duration::from_secs(10), ask(&resolver, &["found.test"])).await;
+    assert_eq!(all.unwrap()["found.test"].verdict, Verdict::Found);
 }
