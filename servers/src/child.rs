@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
 
 use crate::ServerError;
 
@@ -27,12 +29,8 @@ impl Server {
         Ok(Self(command.spawn()?))
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.0.id()
-    }
-
     /// Waits until it is ready.
-    pub(crate) fn wait_until(
+    fn wait_until(
         &mut self,
         program: &'static str,
         limit: Duration,
@@ -50,17 +48,58 @@ impl Server {
         }
         Ok(())
     }
+}
 
-    /// Ends it at once, as a crash would.
-    pub(crate) fn kill(&mut self) {
+impl Drop for Server {
+    fn drop(&mut self) {
         // It may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
+/// A server with a folder of its own, which it keeps when it is killed and started again.
+#[derive(Debug)]
+pub(crate) struct Node {
+    program: &'static str,
+    server: Option<Server>,
+    folder: TempDir,
+}
+
+impl Node {
+    /// None runs yet.
+    pub(crate) fn new(program: &'static str) -> Result<Self, ServerError> {
+        let folder = tempfile::Builder::new().prefix(&format!("kudzu-{program}-")).tempdir();
+        let folder = folder.map_err(|source| ServerError::Start { program, source })?;
+        Ok(Self { program, server: None, folder })
+    }
+
+    /// Starts it by the program at `path`, and waits until it is ready.
+    pub(crate) fn boot(
+        &mut self,
+        path: &str,
+        set: impl FnOnce(&mut Command),
+        limit: Duration,
+        ready: impl Fn() -> bool,
+    ) -> Result<(), ServerError> {
+        let (program, log) = (self.program, self.log());
+        let server = Server::start(path, set, &log);
+        let mut server = server.map_err(|source| ServerError::Start { program, source })?;
+        server.wait_until(program, limit, &log, ready)?;
+        self.server = Some(server);
+        Ok(())
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(&mut self) {
+        self.server = None;
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.folder().join("log")
     }
 }

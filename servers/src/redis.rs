@@ -2,22 +2,20 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::child::Server;
+use crate::child::Node;
 use crate::{ServerError, free_port};
+
+const PROGRAM: &str = "redis-server";
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A private Redis. Dropped, it is killed.
 #[derive(Debug)]
 pub struct Redis {
-    server: Option<Server>,
-    folder: TempDir,
+    node: Node,
     port: u16,
 }
 
@@ -27,9 +25,8 @@ impl Redis {
     /// # Errors
     /// When it is not installed, or does not start.
     pub fn start() -> Result<Self, ServerError> {
-        let failed = |source| ServerError::Start { program: "redis-server", source };
-        let folder = tempfile::Builder::new().prefix("kudzu-redis-").tempdir().map_err(failed)?;
-        let mut this = Self { server: None, folder, port: free_port().map_err(failed)? };
+        let port = free_port().map_err(|source| ServerError::Start { program: PROGRAM, source })?;
+        let mut this = Self { node: Node::new(PROGRAM)?, port };
         this.boot()?;
         Ok(this)
     }
@@ -39,46 +36,26 @@ impl Redis {
     /// # Errors
     /// When it is not installed, or does not start.
     pub fn boot(&mut self) -> Result<(), ServerError> {
-        let (log, port, folder) = (self.log(), self.port, self.folder.path());
+        let (port, folder, log) = (self.port, self.node.folder().to_owned(), self.node.log());
         let set = |command: &mut Command| {
             command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]);
             command.args(["--save", "", "--appendonly", "no"]).current_dir(folder);
         };
-        let failed = |source| ServerError::Start { program: "redis-server", source };
-        let mut server = Server::start("redis-server", set, &log).map_err(failed)?;
-        server.wait_until("redis-server", LIMIT, &log, || is_ready(port)).map_err(|error| {
+        self.node.boot(PROGRAM, set, LIMIT, || is_ready(port)).map_err(|error| {
             // What `setpriv` says where it finds no such program.
-            let said = std::fs::read_to_string(&log).unwrap_or_default();
-            let missing = said.contains("No such file");
-            if missing { ServerError::Missing("redis-server", "redis-server") } else { error }
-        })?;
-        self.server = Some(server);
-        Ok(())
+            let said = std::fs::read_to_string(log).unwrap_or_default();
+            if said.contains("No such file") { ServerError::Missing(PROGRAM, PROGRAM) } else { error }
+        })
     }
 
     /// Ends it at once; it forgets everything.
     pub fn kill(&mut self) {
-        self.server = None;
-    }
-
-    /// Its process, while it runs.
-    pub fn pid(&self) -> Option<u32> {
-        self.server.as_ref().map(Server::id)
+        self.node.kill();
     }
 
     /// How to connect.
     pub fn uri(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
-    }
-
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.port
-    }
-
-    /// What it wrote.
-    pub fn log(&self) -> PathBuf {
-        self.folder.path().join("redis.log")
     }
 }
 

@@ -241,11 +241,10 @@ impl Core {
             self.withdraw(slot, now);
             return Turn::Done;
         }
-        if !self.has_id() {
+        if !self.ids.iter().any(Ids::has_room) {
             // A token of a rate would be spent in vain.
             return Turn::Wait(None);
         }
-        let Some(entry) = self.slab.get(slot) else { return Turn::Done };
         let next = entry.next;
         let mut asked = [(0, Fate::Open); MAX_SENDS];
         let n = asked.iter_mut().zip(entry.asked()).map(|(to, from)| *to = from).count();
@@ -311,11 +310,6 @@ impl Core {
         self.ring.set(until, (slot, generation));
         count(&self.stats.sent);
         Turn::Done
-    }
-
-    /// Whether any socket has room for a query.
-    fn has_id(&self) -> bool {
-        self.ids.iter().any(Ids::has_room)
     }
 
     /// A random socket of the server's family that has room; one for all queries of a round to

@@ -244,19 +244,21 @@ impl Servers {
 
     /// What was taken is given back: nothing was sent.
     pub(crate) fn untake(&mut self, server: u16, step: u32) {
-        if let Some(total) = &mut self.total {
-            total.give_back(1.0);
-        }
+        self.refund();
         self.all[usize::from(server)].untake(step);
     }
 
     /// The system refused to send; after some of these in a row the server is left alone.
     pub(crate) fn refused(&mut self, server: u16, step: u32, now: Instant) {
-        if let Some(total) = &mut self.total {
-            total.give_back(1.0);
-        }
+        self.refund();
         if self.all[usize::from(server)].refused(step, now) {
             self.note_benched(now);
+        }
+    }
+
+    fn refund(&mut self) {
+        if let Some(total) = &mut self.total {
+            total.give_back(1.0);
         }
     }
 
