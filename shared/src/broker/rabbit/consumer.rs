@@ -89,12 +89,14 @@ enum Verb {
 /// A delivery of one channel; after that it settles nothing.
 struct Handle {
     tag: u64,
+    /// Of the consumer: once that is gone, its task may still be there for a moment.
+    stop: CancellationToken,
     settled: Option<mpsc::Sender<(u64, Verb)>>,
 }
 
 impl Handle {
     fn settle(&mut self, verb: Verb) {
-        if let Some(settled) = self.settled.take() {
+        if let Some(settled) = self.settled.take().filter(|_| !self.stop.is_cancelled()) {
             // There is room: each unsettled delivery of the channel has its place.
             let _ = settled.try_send((self.tag, verb));
         }
@@ -293,7 +295,11 @@ async fn carry(open: &mut Open, prefetch: u16, waiting: &Waiting, stop: &Cancell
                 waiting.push(Delivery {
                     body: delivery.data.into(),
                     redelivered: delivery.redelivered,
-                    settle: Box::new(Handle { tag: delivery.delivery_tag, settled: Some(settled.clone()) }),
+                    settle: Box::new(Handle {
+                        tag: delivery.delivery_tag,
+                        stop: stop.clone(),
+                        settled: Some(settled.clone()),
+                    }),
                 });
             }
         }
