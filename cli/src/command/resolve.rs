@@ -49,10 +49,11 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
         check(&mut asked, args.timeout, global.quiet).await?;
     }
     let (resolver, engine) = start(&asked)?;
+    let types = each_once(&args.types);
     if !global.quiet {
-        let types: Vec<String> = args.types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
-        let types = if types.is_empty() { "A, or PTR of an address".to_owned() } else { types.join(", ") };
-        tell(&format!("asking {} for {types}", resolved::servers(&asked)));
+        let names: Vec<String> = types.iter().map(|t| kudzu_dns::type_name(*t)).collect();
+        let names = if names.is_empty() { "A, or PTR of an address".to_owned() } else { names.join(", ") };
+        tell(&format!("asking {} for {names}", resolved::servers(&asked)));
         if let (Asked::Plain(config), Some(engine)) = (&asked, &engine)
             && engine.room() < config.in_flight
         {
@@ -69,7 +70,7 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
     let (sink, replies) = Sink::new(REPLIES);
     let withdrawal = sink.withdrawal();
     // The resolver stays until all is answered: what it has in hand would end with it.
-    let reading = read(input, args, Arc::clone(&resolver), sink, Arc::clone(&counts));
+    let reading = read(input, types, Arc::clone(&resolver), sink, Arc::clone(&counts));
     let mut writing = write(replies, args.format, Arc::clone(&counts));
     let mut progress = Progress::new(global.quiet, args.progress);
     let written = loop {
@@ -105,6 +106,16 @@ pub async fn run(global: &Global, args: &Resolve) -> Outcome {
         reading.await.context("read the names")??;
     }
     ended(&summary, all || partial)
+}
+
+fn each_once(types: &[RecordType]) -> Vec<RecordType> {
+    let mut once = Vec::with_capacity(types.len());
+    for rtype in types {
+        if !once.contains(rtype) {
+            once.push(*rtype);
+        }
+    }
+    once
 }
 
 /// Creates the summary's file at once: a run of hours is not lost to a wrong path.
@@ -226,17 +237,11 @@ fn open(path: &Path) -> Result<Input, Failure> {
 /// Reads names and asks about them, on a thread that may wait.
 fn read(
     mut input: Input,
-    args: &Resolve,
+    types: Vec<RecordType>,
     resolver: Arc<dyn Resolver>,
     sink: Sink,
     counts: Arc<Counts>,
 ) -> JoinHandle<Result<(), Failure>> {
-    let mut types = Vec::with_capacity(args.types.len());
-    args.types.iter().for_each(|t| {
-        if !types.contains(t) {
-            types.push(*t)
-        }
-    });
     let handle = tokio::runtime::Handle::current();
     tokio::task::spawn_blocking(move || {
         let (mut line, mut number) = (Vec::with_capacity(256), 0);
