@@ -12,6 +12,11 @@ const PROGRAM: &str = "rabbitmq-server";
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// It starts in ten seconds where nothing else runs.
 const LIMIT: Duration = Duration::from_secs(120);
+/// RabbitMQ 3.10 loses the log of a quorum queue where it is killed while it still moves that log
+/// from one file to another after its start, and a queue without a log waits for ever to be told
+/// to elect its leader: so the move is waited for, and the queues are told.
+const SETTLE: &str = "ra_log_segment_writer:await(ra_log_segment_writer), \
+    [ra:trigger_election({Q, node()}) || {Q, _} <- ra_directory:list_registered(quorum_queues)].";
 /// What it says when it serves.
 const READY: &str = "Server startup complete";
 
@@ -60,7 +65,11 @@ impl RabbitMq {
             command.envs(environment).current_dir(folder);
         };
         let path = Path::new(PROGRAMS).join(PROGRAM);
-        self.node.boot(&path.to_string_lossy(), set, LIMIT, || starts(&log) > before)
+        self.node.boot(&path.to_string_lossy(), set, LIMIT, || starts(&log) > before)?;
+        if before > 0 {
+            self.ctl(&["eval", SETTLE])?;
+        }
+        Ok(())
     }
 
     /// Ends it at once, as a crash would; what it has on disk stays.

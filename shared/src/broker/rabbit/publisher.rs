@@ -11,16 +11,20 @@ use futures::{FutureExt as _, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::super::Error;
-use super::link::Link;
+use super::link::{Health, Link};
 use super::topology::{self, Fault};
 
 /// Messages that are not confirmed at a time. RabbitMQ gains nothing beyond.
 const UNCONFIRMED: usize = 1_000;
 /// How long a message that the broker would not take waits.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How long no confirm comes, while some are due and the broker takes messages, before another
+/// channel is tried: a channel of RabbitMQ waits without end for a queue that lost its leader.
+const STALLED: Duration = Duration::from_secs(30);
 
 /// A message on its way.
 pub(super) struct Outgoing {
@@ -64,13 +68,15 @@ pub(super) async fn run(link: &Link, mut messages: mpsc::Receiver<Outgoing>, sto
             channel = set_up(link) => channel,
         };
         let Ok(channel) = channel else { break };
-        match publish(&channel, &mut messages, &mut open, &mut next, stop).await {
+        match publish(link, &channel, &mut messages, &mut open, &mut next, stop).await {
             Ok(()) => break,
             Err(fault) => {
                 let why = match fault {
                     Fault::Refused(_, why) | Fault::Gone(why) => why,
                 };
                 tracing::debug!(error = why, unconfirmed = open.len(), "the publishing channel is gone");
+                // Where it only hangs, it is not needed any more; where it is gone, this is nothing.
+                let _ = tokio::time::timeout(AGAIN, channel.close(200, "done".into())).await;
             }
         }
     }
@@ -102,6 +108,7 @@ async fn set_up(link: &Link) -> Result<Channel, Error> {
 type Confirmed = (u64, lapin::Result<Confirmation>);
 
 async fn publish(
+    link: &Link,
     channel: &Channel,
     messages: &mut mpsc::Receiver<Outgoing>,
     open: &mut BTreeMap<u64, Outgoing>,
@@ -114,10 +121,18 @@ async fn publish(
         let (number, confirm) = (*number, send(channel, *number, message).await?);
         confirms.push(confirm.map(move |c| (number, c)).boxed());
     }
+    let mut heard = Instant::now();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep_until(heard + STALLED), if !confirms.is_empty() => {
+                if link.health() == Health::Up {
+                    return Err(Fault::Gone(format!("no confirm for {} s", STALLED.as_secs())));
+                }
+                heard = Instant::now();
+            }
             Some(confirmed) = confirms.next(), if !confirms.is_empty() => {
+                heard = Instant::now();
                 // A return may come with another confirm of the same acknowledgement.
                 let mut all: Vec<Confirmed> = vec![confirmed];
                 while let Some(Some(more)) = confirms.next().now_or_never() {
@@ -134,6 +149,9 @@ async fn publish(
                 let Some(message) = message else { return Ok(()) };
                 if !message.to.is_wanted() {
                     continue;
+                }
+                if confirms.is_empty() {
+                    heard = Instant::now();
                 }
                 let number = *next;
                 *next += 1;
