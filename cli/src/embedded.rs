@@ -7,7 +7,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kudzu_coordinator::{Coordinator, Handle, StartOptions};
 use kudzu_dns::{Instant, Reply, Resolver, Verdict, system_servers};
-use kudzu_shared::archive::Store;
 use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::{Class, SourceInfo};
@@ -99,7 +98,6 @@ impl Engine {
             config: config.coordinator.clone(),
             broker: broker.clone(),
             cache: cache.clone(),
-            archive: Arc::new(Store::memory()),
             catalogue: registry.catalogue(),
             packs: Arc::new(packs),
             clock: Arc::clone(&clock),
@@ -121,7 +119,7 @@ impl Engine {
         Ok(Self { options, workers, shutdown })
     }
 
-    /// A coordinator of these sources with an archive of its own: what it keeps goes with it.
+    /// A coordinator of these sources.
     ///
     /// # Errors
     /// When its queues cannot be had.
@@ -131,7 +129,6 @@ impl Engine {
             config: shared.config.clone(),
             broker: Arc::clone(&shared.broker),
             cache: Arc::clone(&shared.cache),
-            archive: Arc::new(Store::memory()),
             catalogue,
             packs: Arc::clone(&shared.packs),
             clock: Arc::clone(&shared.clock),

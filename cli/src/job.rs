@@ -106,7 +106,7 @@ pub async fn run(
         }
     };
     let coordinator = engine.coordinator(engine.catalogue().to_vec()).await?;
-    let job = coordinator.submit(spec, plan, budgets, rows).await.map_err(refused)?;
+    let job = coordinator.submit(spec, plan, budgets, rows).map_err(|e| Failure::Usage(e.into()))?;
     let cancel = job.canceller();
     let mut seen = job.progress();
     let mut finish = std::pin::pin!(job.finish());
@@ -143,14 +143,6 @@ pub async fn run(
         result.map_err(|e| Failure::failed(format!("write the evidence: {e}")))??;
     }
     ended.map_err(|e| Failure::Failed(e.into()))
-}
-
-fn refused(error: kudzu_coordinator::SubmitError) -> Failure {
-    use kudzu_coordinator::SubmitError as E;
-    match error {
-        E::Plan(_) | E::NoSeeds => Failure::Usage(error.into()),
-        E::Exists(_) | E::Record(..) => Failure::Failed(error.into()),
-    }
 }
 
 fn write_evidence(path: &Path, mut rows: mpsc::Receiver<Vec<EvidenceRow>>) -> Result<(), Failure> {

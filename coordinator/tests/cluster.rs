@@ -13,6 +13,7 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::case::{Case, Memo};
@@ -24,10 +25,14 @@ use common::{compare, worlds};
 use kudzu_coordinator::Job;
 use kudzu_coordinator::core::job::Settings;
 use kudzu_coordinator::model::{JobResult, State};
+use kudzu_coordinator::run::{Known, Start, Taken};
+use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::config;
 use kudzu_shared::job::JobId;
 use kudzu_shared::task::{self, Task};
+use kudzu_shared::wire::Results;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 const SEEDS: u64 = 200;
 
@@ -75,7 +80,7 @@ fn on_paused_time<T>(future: impl Future<Output = T>) -> T {
 /// A job, and how many rows of evidence its slow writer gets.
 type Submitted = (Job, Task<usize>);
 
-async fn submit(cluster: &Cluster, case: &Case) -> Submitted {
+fn submit(cluster: &Cluster, case: &Case) -> Submitted {
     let (rows, mut writer) = mpsc::channel(1);
     let submitted = cluster.handle.submit(case.spec.clone(), case.plan.clone(), case.budgets, Some(rows));
     let evidence = task::spawn("evidence", async move {
@@ -86,7 +91,7 @@ async fn submit(cluster: &Cluster, case: &Case) -> Submitted {
         }
         n
     });
-    (submitted.await.unwrap(), evidence)
+    (submitted.unwrap(), evidence)
 }
 
 async fn finish(n: usize, (job, evidence): Submitted) -> JobResult {
@@ -113,7 +118,7 @@ async fn run(seed: u64, cases: &[Case], faults: Faults, cancel: Option<(usize, u
     for (wave, cases) in [&cases[..3], &cases[3..]].into_iter().enumerate() {
         let mut jobs = Vec::new();
         for case in cases {
-            jobs.push(submit(&cluster, case).await);
+            jobs.push(submit(&cluster, case));
         }
         if let Some((which, after)) = cancel.filter(|_| wave == 0) {
             tokio::time::sleep(Duration::from_millis(after)).await;
@@ -181,4 +186,75 @@ fn the_same_seed_gives_the_same_trace() {
         let (first, second) = (again(), again());
         assert_eq!(first, second, "{}={seed}", common::SEED);
     }
+}
+
+/// Runs a job, takes it from its coordinator again and again, and gives the tree and how many
+/// lookups were asked in all.
+async fn taken_over(seed: u64, case: &Case, faults: Faults) -> (Option<String>, usize) {
+    let mut rng = Rng::new(seed ^ 0x7a6e_0e55);
+    let config = config::Coordinator {
+        window: *rng.pick(&[8, 64, 16_384]),
+        redispatch_ms: 5_000,
+        ..config::Coordinator::default()
+    };
+    let cluster = Cluster::start(case, seed, 2, faults, config).await;
+    let journal: Arc<Mutex<Vec<Taken>>> = Arc::default();
+    let start = Instant::now();
+    for epoch in 1.. {
+        let mut start = Start {
+            epoch,
+            age: start.elapsed(),
+            ..Start::new(case.spec.clone(), case.plan.clone(), case.budgets)
+        };
+        let rules = Rules::new(
+            case.spec.clone(),
+            case.plan.clone(),
+            case.budgets,
+            &case.catalogue,
+            Arc::clone(&case.packs),
+        );
+        start.known = Known::new(rules.wire_asks());
+        for taken in journal.lock().unwrap().iter() {
+            start.known.add(Results::decode(&taken.message).unwrap());
+        }
+        let (entries, mut written) = mpsc::channel::<Vec<Taken>>(1);
+        start.journal = Some(entries);
+        let _writer = task::spawn("journal", {
+            let journal = Arc::clone(&journal);
+            async move {
+                while let Some(taken) = written.recv().await {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    journal.lock().unwrap().extend(taken);
+                }
+            }
+        });
+        let job = cluster.handle.start(start).unwrap();
+        // The more often it was taken over, the longer it is left alone.
+        let killed = Duration::from_millis(rng.below(60) * u64::from(epoch));
+        if let Ok(result) = tokio::time::timeout(killed, job.finish()).await {
+            let result = result.unwrap();
+            let asked = cluster.trace.lock().unwrap().len();
+            cluster.shutdown.begin();
+            return ((result.state == State::Complete).then(|| digest(&result)), asked);
+        }
+    }
+    unreachable!("epochs do not run out")
+}
+
+#[test]
+fn a_job_that_is_taken_over_goes_on_where_it_stood() {
+    let mut over = 0;
+    for seed in worlds(SEEDS / 2) {
+        let cases = cases(seed);
+        let want = plain(&cases[..1]);
+        let (got, asked) = on_paused_time(taken_over(seed, &cases[0], faults(seed)));
+        assert!(
+            got.is_none_or(|g| g == want[0]),
+            "{}={seed}: other bytes, with {:?}",
+            common::SEED,
+            faults(seed)
+        );
+        over += asked;
+    }
+    assert!(over > 0);
 }

@@ -104,6 +104,7 @@ fn task(first: u32, end: u32) -> Task {
         tlp: Tlp::Clear,
         pap: Pap::Clear,
         deadline_ms: None,
+        trace: None,
         asks: vec![Ask { source: "dns.name".into(), types: vec![1], limit: 100 }],
         lookups: lookups.collect(),
     }

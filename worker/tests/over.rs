@@ -44,7 +44,10 @@ async fn lookups_of_a_job_that_is_over_stop_at_once() {
     let ask = || Ask { source: "dns.name".into(), types: vec![1], limit: 10 };
     rig.send(Class::Dns, ask(), &keys, FREE, REPLIES).await;
     asked.notified().await;
-    rig.broker.publish_fanout(Over::TOPIC, Over { job: JobId(7) }.encode().unwrap()).await.unwrap();
+    rig.broker
+        .publish_fanout(Over::TOPIC, Over { job: JobId(7), epoch: u32::MAX }.encode().unwrap())
+        .await
+        .unwrap();
     rig.settled(Class::Dns).await;
     let before = rig.stats.dns_questions.load(Relaxed);
     // A task of the same job that was still in the queue is not asked any more.

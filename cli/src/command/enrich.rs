@@ -230,7 +230,7 @@ impl Bulk<'_> {
         let budgets = plan.budgets;
         let catalogue = self.allowance.catalogue(self.engine.catalogue());
         let coordinator = self.engine.coordinator(catalogue).await?;
-        let job = coordinator.submit(spec, plan, budgets, None).await.context("submit a chunk")?;
+        let job = coordinator.submit(spec, plan, budgets, None).context("submit a chunk")?;
         self.open.push_back(Open { lines, job: Some(Running::new(job)) });
         Ok(())
     }

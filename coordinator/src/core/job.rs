@@ -119,7 +119,7 @@ pub struct Job {
     pub(super) queues: [Queue; 3],
     retries: BinaryHeap<Reverse<(u64, LookupId)>>,
     sent: [Sent; 3],
-    parts: Parts,
+    parts: Parts<LookupId>,
     pub(super) by_source: Vec<[u64; 3]>,
     pub(super) questions: u64,
     /// Results for lookups that had ended.
@@ -237,6 +237,11 @@ impl Job {
         let all = self.rules.asks[usize::from(lookup.ask)].questions;
         let open = |i: &u8| lookup.verdict(*i).is_none_or(|v| v.is_transient());
         (0..all).filter(open).fold(0, |mask, i| mask | 1 << i)
+    }
+
+    /// Whether a result for this ticket would be taken.
+    pub fn wants(&self, ticket: Ticket) -> bool {
+        !self.done && self.is_open(ticket)
     }
 
     /// Whether a result for this ticket is still wanted: its lookup is in flight in the same

@@ -7,7 +7,7 @@ pub mod chunk;
 mod edge;
 pub mod intern;
 pub mod job;
-mod parts;
+pub(crate) mod parts;
 pub mod planted;
 pub mod queue;
 mod report;

@@ -1,9 +1,9 @@
 //! Answers that come in parts: put together by sending, in whatever order they come.
 
+use std::hash::Hash;
+
 use kudzu_shared::outcome::{Answer, Part};
 use rustc_hash::FxHashMap;
-
-use super::store::LookupId;
 
 /// Sendings of one lookup that are gathered at a time; the oldest gives way.
 const SENDINGS: usize = 4;
@@ -17,19 +17,25 @@ struct Gathering {
     parts: Vec<(u16, Answer)>,
 }
 
-/// Answers of which parts are missing.
-#[derive(Debug, Default)]
-pub struct Parts(FxHashMap<LookupId, Vec<Gathering>>);
+/// Answers of which parts are missing, by what they answer.
+#[derive(Debug)]
+pub struct Parts<K>(FxHashMap<K, Vec<Gathering>>);
 
-impl Parts {
+impl<K> Default for Parts<K> {
+    fn default() -> Self {
+        Self(FxHashMap::default())
+    }
+}
+
+impl<K: Hash + Eq + Clone> Parts<K> {
     /// Adds a part; gives the answer once it is whole, and forgets whatever else was
     /// gathered for its lookup.
-    pub fn add(&mut self, lookup: LookupId, part: Part, answer: Answer) -> Option<Answer> {
+    pub fn add(&mut self, lookup: K, part: Part, answer: Answer) -> Option<Answer> {
         if part.of <= 1 {
             self.0.remove(&lookup);
             return Some(answer);
         }
-        let sendings = self.0.entry(lookup).or_default();
+        let sendings = self.0.entry(lookup.clone()).or_default();
         let known = sendings.iter().position(|g| g.sending == part.sending);
         let at = known.unwrap_or_else(|| {
             if sendings.len() == SENDINGS {
@@ -111,6 +117,6 @@ mod tests {
         for sending in 0..1_000 {
             assert_eq!(parts.add(7, part(sending, 0, 2), says(0)), None);
         }
-        assert_eq!(parts.0[&7].len(), SENDINGS);
+        assert_eq!(parts.0[&7u32].len(), SENDINGS);
     }
 }

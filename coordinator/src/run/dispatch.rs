@@ -6,14 +6,12 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kudzu_shared::broker;
 use kudzu_shared::cache::{KeyPrefix, Partition, entry};
-use kudzu_shared::job::JobId;
 use kudzu_shared::outcome::Part;
-use kudzu_shared::rtype;
 use kudzu_shared::source::Class;
-use kudzu_shared::wire::{Ask, LookupResult, Results, Task, TaskLookup};
+use kudzu_shared::wire::{LookupResult, Results, Task, TaskLookup};
 use tokio::sync::mpsc;
 
-use super::{Inner, task_queue};
+use super::{Arrived, Inner, task_queue};
 use crate::tree::rules::Rules;
 
 /// Publishes that may wait for their confirm at a time.
@@ -37,19 +35,24 @@ pub struct Template {
     prefixes: Vec<KeyPrefix>,
 }
 
+/// What one run of a job adds to its tasks.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// Which take-over it is.
+    pub epoch: u32,
+    /// Where results go.
+    pub reply_to: &'a str,
+    /// When the job ends, milliseconds since 1970.
+    pub deadline_ms: Option<i64>,
+    /// The trace it belongs to.
+    pub trace: Option<String>,
+}
+
 impl Template {
-    /// For one job.
-    pub fn new(id: JobId, rules: &Rules, reply_to: &str, deadline_ms: Option<i64>) -> Self {
+    /// For one run of a job.
+    pub fn new(rules: &Rules, run: Run<'_>) -> Self {
         let spec = &rules.spec;
-        let asks: Vec<Ask> = rules
-            .asks
-            .iter()
-            .map(|r| Ask {
-                source: r.source.name.clone(),
-                types: r.ask.types.iter().filter_map(|t| rtype::number(t)).collect(),
-                limit: r.ask.limit,
-            })
-            .collect();
+        let asks = rules.wire_asks();
         let prefixes = asks
             .iter()
             .zip(&rules.asks)
@@ -60,13 +63,14 @@ impl Template {
             })
             .collect();
         let task = Task {
-            job: id,
-            epoch: 1,
-            reply_to: reply_to.into(),
+            job: spec.id,
+            epoch: run.epoch,
+            reply_to: run.reply_to.into(),
             tenant: spec.tenant.clone(),
             tlp: spec.policy.tlp,
             pap: spec.policy.pap,
-            deadline_ms,
+            deadline_ms: run.deadline_ms,
+            trace: run.trace,
             asks,
             lookups: Vec::new(),
         };
@@ -92,7 +96,7 @@ pub async fn run(
     inner: Arc<Inner>,
     template: Arc<Template>,
     mut batches: mpsc::Receiver<Outgoing>,
-    inbox: mpsc::Sender<Results>,
+    inbox: mpsc::Sender<Arrived>,
 ) {
     let mut sending = FuturesUnordered::new();
     loop {
@@ -108,7 +112,7 @@ pub async fn run(
     while sending.next().await.is_some() {}
 }
 
-async fn send(inner: &Inner, template: &Template, batch: Outgoing, inbox: &mpsc::Sender<Results>) {
+async fn send(inner: &Inner, template: &Template, batch: Outgoing, inbox: &mpsc::Sender<Arrived>) {
     let misses =
         if batch.fresh { batch.lookups } else { cached(inner, template, batch.lookups, inbox).await };
     if misses.is_empty() {
@@ -138,7 +142,7 @@ async fn cached(
     inner: &Inner,
     template: &Template,
     lookups: Vec<TaskLookup>,
-    inbox: &mpsc::Sender<Results>,
+    inbox: &mpsc::Sender<Arrived>,
 ) -> Vec<TaskLookup> {
     let keys: Vec<_> =
         lookups.iter().map(|l| template.prefixes[usize::from(l.ask)].key(l.key.as_ref())).collect();
@@ -166,7 +170,7 @@ async fn cached(
             upstreams: stored.upstreams,
             results: vec![result],
         };
-        let _ = inbox.send(results).await; // The job has ended: nobody wants it.
+        let _ = inbox.send(Arrived { results, message: None }).await; // The job has ended: nobody wants it.
     }
     misses
 }

@@ -1,14 +1,15 @@
-//! The run loop around the state machine: queues, cache, clock and archive.
+//! The run loop around the state machine: queues, cache and clock.
 
-mod archive;
 mod dispatch;
+mod known;
 mod runner;
 mod serial;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use kudzu_shared::archive::Archive;
+use bytes::Bytes;
 use kudzu_shared::broker::{self, Broker, Consumer, Durability};
 use kudzu_shared::cache::Cache;
 use kudzu_shared::config;
@@ -26,6 +27,7 @@ use crate::core::queue::Limits;
 use crate::model::{EvidenceRow, JobResult, Progress};
 use crate::plan::{Plan, PlanError};
 use crate::tree::rules::Rules;
+pub use known::Known;
 
 /// Deliveries of results that are unsettled at a time.
 const PREFETCH: u16 = 256;
@@ -49,8 +51,6 @@ pub struct StartOptions {
     pub broker: Arc<dyn Broker>,
     /// Asked first.
     pub cache: Arc<dyn Cache>,
-    /// Keeps job records.
-    pub archive: Arc<dyn Archive>,
     /// The sources there are.
     pub catalogue: Vec<SourceInfo>,
     /// Suppression lists.
@@ -73,12 +73,6 @@ pub enum SubmitError {
     /// Nothing to start from.
     #[error("a job needs at least one seed")]
     NoSeeds,
-    /// There is a job of this id.
-    #[error("job {0} exists already")]
-    Exists(JobId),
-    /// The record cannot be written, and without it the job would not be durable.
-    #[error("write the record of job {0}")]
-    Record(JobId, #[source] kudzu_shared::archive::Error),
 }
 
 /// A job that did not come to its end.
@@ -102,7 +96,64 @@ struct Inner {
     _router: Task<()>,
 }
 
-type Inboxes = Arc<Mutex<HashMap<JobId, mpsc::Sender<Results>>>>;
+/// By job and take-over: what an earlier one asked for has other tickets.
+type Inboxes = Arc<Mutex<HashMap<(JobId, u32), mpsc::Sender<Arrived>>>>;
+
+/// Results that came, with the message they came in; from the cache there is none.
+#[derive(Debug)]
+struct Arrived {
+    results: Results,
+    message: Option<Bytes>,
+}
+
+/// Results that a job has taken, as a message that can be read without any task.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    /// [`Results`]; a few of them may not have been taken.
+    pub message: Bytes,
+    /// How many were.
+    pub outcomes: usize,
+}
+
+/// A job that is to run.
+#[derive(Debug)]
+pub struct Start {
+    /// The job.
+    pub spec: JobSpec,
+    /// Its plan.
+    pub plan: Plan,
+    /// Its limits.
+    pub budgets: Budgets,
+    /// Which take-over of the job this is: 1 is the first.
+    pub epoch: u32,
+    /// How long ago it was submitted: its deadline counts from then.
+    pub age: Duration,
+    /// What earlier runs of it have taken.
+    pub known: Known,
+    /// The trace it belongs to, as a W3C `traceparent`.
+    pub trace: Option<String>,
+    /// Gets what is taken; while it is full, the job asks no more.
+    pub journal: Option<mpsc::Sender<Vec<Taken>>>,
+    /// Gets a row for each accepted result; while it is full, the job asks no more.
+    pub evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
+}
+
+impl Start {
+    /// A job that begins now.
+    pub fn new(spec: JobSpec, plan: Plan, budgets: Budgets) -> Self {
+        Self {
+            spec,
+            plan,
+            budgets,
+            epoch: 1,
+            age: Duration::ZERO,
+            known: Known::default(),
+            trace: None,
+            journal: None,
+            evidence: None,
+        }
+    }
+}
 
 /// A running job. Dropped, it is cancelled.
 #[derive(Debug)]
@@ -137,10 +188,11 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
     while let Some(delivery) = consumer.next().await {
         match Results::decode(&delivery.body) {
             Ok(results) => {
-                let inbox = inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&results.job).cloned();
+                let of = (results.job, results.epoch);
+                let inbox = inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned();
                 if let Some(inbox) = inbox {
                     // A job that ended meanwhile has closed its inbox.
-                    let _ = inbox.send(results).await;
+                    let _ = inbox.send(Arrived { results, message: Some(delivery.body) }).await;
                 }
             }
             Err(error) => tracing::error!(%error, "results that cannot be read are dropped"),
@@ -150,41 +202,52 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
 }
 
 impl Handle {
-    /// Takes a job: writes its record, then runs it. `evidence` gets a row for each accepted
-    /// result; while it is full, the job asks no more. Not cancel safe: a cancelled submit may
-    /// leave a record without a job.
+    /// Runs a job that begins now.
     ///
     /// # Errors
-    /// When the plan does not fit the sources, there are no seeds, or the record cannot be
-    /// written.
-    pub async fn submit(
+    /// When the plan does not fit the sources, or there are no seeds.
+    pub fn submit(
         &self,
         spec: JobSpec,
         plan: Plan,
         budgets: Budgets,
         evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
     ) -> Result<Job, SubmitError> {
+        self.start(Start { evidence, ..Start::new(spec, plan, budgets) })
+    }
+
+    /// Runs a job.
+    ///
+    /// # Errors
+    /// When the plan does not fit the sources, or there are no seeds.
+    pub fn start(&self, start: Start) -> Result<Job, SubmitError> {
         let options = &self.0.options;
+        let Start { spec, plan, budgets, epoch, age, known, trace, journal, evidence } = start;
         plan.check(&options.catalogue)?;
         if spec.seeds.is_empty() {
             return Err(SubmitError::NoSeeds);
         }
-        archive::record(options.archive.as_ref(), &spec, &plan, &budgets).await?;
         let id = spec.id;
         let rules = Rules::new(spec, plan, budgets, &options.catalogue, Arc::clone(&options.packs));
         let (inbox_tx, inbox) = mpsc::channel(INBOX);
-        self.0.inboxes.lock().unwrap_or_else(PoisonError::into_inner).insert(id, inbox_tx.clone());
+        let inboxes = &self.0.inboxes;
+        inboxes.lock().unwrap_or_else(PoisonError::into_inner).insert((id, epoch), inbox_tx.clone());
         let (progress_tx, progress) = watch::channel(Progress::default());
         let (result_tx, result) = oneshot::channel();
         let cancel = CancellationToken::new();
         let runner = runner::Runner {
             inner: Arc::clone(&self.0),
             id,
+            epoch,
+            age,
+            known,
+            trace,
             inbox,
             inbox_tx,
             progress: progress_tx,
             cancel: cancel.clone(),
             evidence,
+            journal,
         };
         let task = task::spawn("job", async move {
             if let Some(result) = runner.run(rules).await {

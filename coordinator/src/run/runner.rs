@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kudzu_shared::job::JobId;
-use kudzu_shared::outcome::Verdict;
+use kudzu_shared::outcome::{Answer, Part, Verdict};
 use kudzu_shared::rtype;
 use kudzu_shared::task;
 use kudzu_shared::time::rfc3339;
@@ -14,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{self, Outgoing, Template};
+use super::dispatch::{self, Outgoing, Run, Template};
 use super::serial::Serial;
-use super::{Inner, archive};
-use crate::core::job::{Action, Event, Job, Taken};
+use super::{Arrived, Inner, Known, Taken};
+use crate::core::job::{self, Action, Event, Job};
+use crate::core::ticket::{self, Ticket};
 use crate::model::{EvidenceQuestion, EvidenceRow, Figures, JobResult, Progress, State};
 use crate::rank;
 use crate::tree::Tree;
@@ -29,27 +30,36 @@ const PROGRESS: Duration = Duration::from_millis(100);
 const OUTGOING: usize = 64;
 /// Evidence rows that may wait for their writer before no more is asked.
 const EVIDENCE: usize = 16_384;
+/// The same for messages that wait for the journal.
+const JOURNAL: usize = 256;
+/// Known outcomes that are taken before anything else is looked at.
+const REPLAY: usize = 1_024;
 
 /// One job's loop.
 pub struct Runner {
     pub(super) inner: Arc<Inner>,
     pub(super) id: JobId,
-    pub(super) inbox: mpsc::Receiver<Results>,
-    pub(super) inbox_tx: mpsc::Sender<Results>,
+    pub(super) epoch: u32,
+    pub(super) age: Duration,
+    pub(super) known: Known,
+    pub(super) trace: Option<String>,
+    pub(super) inbox: mpsc::Receiver<Arrived>,
+    pub(super) inbox_tx: mpsc::Sender<Arrived>,
     pub(super) progress: watch::Sender<Progress>,
     pub(super) cancel: CancellationToken,
     pub(super) evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
+    pub(super) journal: Option<mpsc::Sender<Vec<Taken>>>,
 }
 
 /// The place where a job's results are put, for as long as it runs, however it ends.
 struct Inbox {
     inner: Arc<Inner>,
-    id: JobId,
+    of: (JobId, u32),
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.inner.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+        self.inner.inboxes.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.of);
     }
 }
 
@@ -58,8 +68,13 @@ struct Running {
     started: Instant,
     actions: Vec<Action>,
     outgoing: VecDeque<Outgoing>,
+    /// Lookups that were wanted and are known.
+    replay: VecDeque<(Ticket, Answer)>,
+    known: Known,
     rows: Vec<EvidenceRow>,
     keep_rows: bool,
+    taken: Vec<Taken>,
+    keep_taken: bool,
     figures: Figures,
     serial: Serial,
     done: bool,
@@ -68,15 +83,23 @@ struct Running {
 impl Runner {
     /// Runs the job to its end; `None` where the computation of the result panicked.
     pub async fn run(mut self, rules: Rules) -> Option<JobResult> {
-        let started = Instant::now();
+        let now = Instant::now();
+        let started = now.checked_sub(self.age).unwrap_or(now);
         let budget = rules.budgets.deadline_ms.and_then(|d| i64::try_from(d).ok());
-        let deadline = budget.map(|d| self.inner.options.clock.now_ms().saturating_add(d));
-        let template = Arc::new(Template::new(self.id, &rules, &self.inner.reply_to, deadline));
+        let age_ms = i64::try_from(millis(now - started)).unwrap_or(i64::MAX);
+        let submitted = self.inner.options.clock.now_ms().saturating_sub(age_ms);
+        let run = Run {
+            epoch: self.epoch,
+            reply_to: &self.inner.reply_to,
+            deadline_ms: budget.map(|d| submitted.saturating_add(d)),
+            trace: self.trace.take(),
+        };
+        let template = Arc::new(Template::new(&rules, run));
         let (out, batches) = mpsc::channel(OUTGOING);
         let dispatch =
             dispatch::run(Arc::clone(&self.inner), Arc::clone(&template), batches, self.inbox_tx.clone());
         let dispatcher = task::spawn("dispatch", dispatch);
-        let inbox = Inbox { inner: Arc::clone(&self.inner), id: self.id };
+        let inbox = Inbox { inner: Arc::clone(&self.inner), of: (self.id, self.epoch) };
         let mut actions = Vec::new();
         let job = Job::start(0, rules, self.inner.settings(), &mut actions);
         let mut r = Running {
@@ -84,8 +107,12 @@ impl Runner {
             started,
             actions,
             outgoing: VecDeque::new(),
+            replay: VecDeque::new(),
+            known: std::mem::take(&mut self.known),
             rows: Vec::new(),
             keep_rows: self.evidence.is_some(),
+            taken: Vec::new(),
+            keep_taken: self.journal.is_some(),
             figures: Figures::default(),
             serial: Serial::default(),
             done: false,
@@ -95,11 +122,10 @@ impl Runner {
         drop(out);
         drop(dispatcher); // What it still wanted to send is not asked any more.
         self.say_over().await;
-        self.flush_evidence(&mut r).await;
+        self.flush(&mut r).await;
         drop(inbox);
         let result = finish(r).await?;
         self.progress.send_replace(result.progress.clone());
-        archive::end(self.inner.options.archive.as_ref(), self.id, &result).await;
         Some(result)
     }
 
@@ -133,17 +159,19 @@ impl Runner {
                 _ = tick.tick() => {
                     self.progress.send_replace(r.job.progress(r.now()));
                 }
-                // While the evidence is behind, nothing more is asked; what comes is taken, or
-                // one slow writer would hold up the results of every other job.
-                permit = out.reserve(), if !r.outgoing.is_empty() && r.rows.len() < EVIDENCE => {
+                () = std::future::ready(()), if !r.replay.is_empty() => r.replay(),
+                // While evidence or journal are behind, nothing more is asked; what comes is
+                // taken, or one slow writer would hold up the results of every other job.
+                permit = out.reserve(), if !r.outgoing.is_empty() && r.may_ask() => {
                     if let (Ok(permit), Some(batch)) = (permit, r.outgoing.pop_front()) {
                         permit.send(batch);
                     }
                 }
                 () = give(&self.evidence, &mut r.rows), if !r.rows.is_empty() => {}
-                results = self.inbox.recv() => {
-                    if let Some(results) = results {
-                        r.accept(results);
+                () = give(&self.journal, &mut r.taken), if !r.taken.is_empty() => {}
+                arrived = self.inbox.recv() => {
+                    if let Some(arrived) = arrived {
+                        r.accept(arrived);
                     }
                 }
             }
@@ -153,22 +181,25 @@ impl Runner {
     /// Tells workers that nobody waits for this job's results: what they hold of it was asked
     /// ahead, or the job was stopped. It only hastens what they would learn anyway.
     async fn say_over(&self) {
-        let Ok(hint) = (Over { job: self.id }).encode() else { return };
+        let Ok(hint) = (Over { job: self.id, epoch: self.epoch }).encode() else { return };
         if let Err(error) = self.inner.options.broker.publish_fanout(Over::TOPIC, hint).await {
             tracing::warn!(%error, job = %self.id, "workers were not told that a job is over");
         }
     }
 
-    async fn flush_evidence(&self, r: &mut Running) {
+    async fn flush(&self, r: &mut Running) {
         while !r.rows.is_empty() {
             give(&self.evidence, &mut r.rows).await;
+        }
+        while !r.taken.is_empty() {
+            give(&self.journal, &mut r.taken).await;
         }
     }
 }
 
 /// Hands rows to their writer. Cancel safe: they stay where they are until there is room.
-async fn give(evidence: &Option<mpsc::Sender<Vec<EvidenceRow>>>, rows: &mut Vec<EvidenceRow>) {
-    match evidence {
+async fn give<T>(writer: &Option<mpsc::Sender<Vec<T>>>, rows: &mut Vec<T>) {
+    match writer {
         Some(sender) => match sender.reserve().await {
             Ok(permit) => permit.send(std::mem::take(rows)),
             Err(_) => rows.clear(), // Its writer has failed, and says so itself.
@@ -193,21 +224,51 @@ impl Running {
             match action {
                 Action::Done => self.done = true,
                 Action::Ask(batch) => {
-                    let describe = |(id, questions): &(u32, u32)| {
-                        let (ask, key) = self.job.describe(*id);
-                        TaskLookup { seq: *id, ask, questions: *questions, key }
-                    };
-                    let fresh = batch.lookups.iter().any(|(id, _)| self.job.round(*id) > 0);
-                    let lookups = batch.lookups.iter().map(describe).collect();
-                    self.outgoing.push_back(Outgoing { class: batch.class, lookups, fresh });
+                    let mut lookups = Vec::with_capacity(batch.lookups.len());
+                    for (seq, questions) in batch.lookups {
+                        let (ask, key) = self.job.describe(seq);
+                        match self.known.take(ask, ticket::round(seq), &key, questions) {
+                            Some(answer) => self.replay.push_back((seq, answer)),
+                            None => lookups.push(TaskLookup { seq, ask, questions, key }),
+                        }
+                    }
+                    if !lookups.is_empty() {
+                        let fresh = lookups.iter().any(|l| ticket::round(l.seq) > 0);
+                        self.outgoing.push_back(Outgoing { class: batch.class, lookups, fresh });
+                    }
                 }
             }
         }
     }
 
-    fn accept(&mut self, results: Results) {
+    fn may_ask(&self) -> bool {
+        self.rows.len() < EVIDENCE && self.taken.len() < JOURNAL
+    }
+
+    /// Takes in what an earlier run of the job has learned.
+    fn replay(&mut self) {
         let now = self.now();
-        for mut result in results.results {
+        for _ in 0..REPLAY {
+            let Some((lookup, answer)) = self.replay.pop_front() else { break };
+            let event = Event::Result { lookup, part: Part::WHOLE, answer };
+            self.job.on_event(now, event, &mut self.actions);
+        }
+        self.carry_out();
+    }
+
+    fn accept(&mut self, Arrived { mut results, message }: Arrived) {
+        let now = self.now();
+        let wanted = results.results.iter().filter(|r| self.job.wants(r.seq)).count();
+        if self.keep_taken && wanted > 0 {
+            // What comes from the cache was no message yet.
+            match message.map_or_else(|| results.encode(), Ok) {
+                Ok(message) => self.taken.push(Taken { message, outcomes: wanted }),
+                Err(error) => {
+                    tracing::warn!(%error, "an outcome cannot be journaled; a take-over asks again")
+                }
+            }
+        }
+        for mut result in std::mem::take(&mut results.results) {
             let answer = std::mem::take(&mut result.answer);
             let event = Event::Result { lookup: result.seq, part: result.part, answer };
             // Late and repeated results are no evidence, and nobody waited for them.
@@ -217,38 +278,30 @@ impl Running {
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
             self.figures.cached += if result.cached { taken.questions.len() as u64 } else { 0 };
             if self.keep_rows {
-                let ask = &results.asks[usize::from(result.ask)];
-                let round = self.job.round(result.seq);
-                self.rows.push(row(&result, &taken, ask, &results.upstreams, &results.worker, round));
+                self.rows.push(row(&result, &taken, &results));
             }
         }
         self.carry_out();
     }
 }
 
-fn row(
-    r: &LookupResult,
-    taken: &Taken,
-    ask: &kudzu_shared::wire::Ask,
-    upstreams: &[String],
-    worker: &str,
-    round: u8,
-) -> EvidenceRow {
+fn row(r: &LookupResult, taken: &job::Taken, from: &Results) -> EvidenceRow {
+    let ask = &from.asks[usize::from(r.ask)];
     let question = |q: &kudzu_shared::outcome::Question| EvidenceQuestion {
         rtype: ask.types.get(usize::from(q.index)).map(|t| rtype::name(*t)),
         verdict: q.verdict.as_str(),
         tries: q.tries,
         rtt_us: q.rtt_us,
-        upstream: upstreams.get(usize::from(q.upstream)).cloned().unwrap_or_default(),
+        upstream: from.upstreams.get(usize::from(q.upstream)).cloned().unwrap_or_default(),
     };
     EvidenceRow {
         source: ask.source.clone(),
         kind: r.key.kind().as_str(),
         key: kudzu_shared::escape::terminal(&r.key.to_string()).into_owned(),
-        round,
+        round: ticket::round(r.seq),
         observed_at: rfc3339(r.observed_ms.div_euclid(1000)),
         cached: r.cached,
-        worker: worker.into(),
+        worker: from.worker.clone(),
         questions: taken.questions.iter().map(question).collect(),
         pairs: taken.pairs,
     }

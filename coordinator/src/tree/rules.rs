@@ -7,7 +7,9 @@ use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::packs::{Cover, ListClass, Packs};
 use kudzu_shared::pair::Relation;
+use kudzu_shared::rtype;
 use kudzu_shared::source::{Class, SourceInfo};
+use kudzu_shared::wire::Ask;
 
 use crate::core::store::flag;
 use crate::plan::{Plan, PlanAsk, When};
@@ -96,6 +98,16 @@ impl Rules {
         let [own_assets, exclude, scope] =
             [&spec.policy.own_assets, &spec.policy.exclude, &spec.policy.scope].map(|l| Cover::of(l));
         Self { spec, plan, budgets, asks, packs, own_assets, exclude, scope }
+    }
+
+    /// The plan's asks as tasks say them.
+    pub fn wire_asks(&self) -> Vec<Ask> {
+        let ask = |r: &Rule| Ask {
+            source: r.source.name.clone(),
+            types: r.ask.types.iter().filter_map(|t| rtype::number(t)).collect(),
+            limit: r.ask.limit,
+        };
+        self.asks.iter().map(ask).collect()
     }
 
     /// Whether a rule asks about a node.

@@ -10,7 +10,6 @@ use futures::stream::FuturesUnordered;
 use kudzu_coordinator::core::ticket;
 use kudzu_coordinator::run::task_queue;
 use kudzu_coordinator::{Coordinator, Handle, StartOptions};
-use kudzu_shared::archive::Store;
 use kudzu_shared::broker::{self, Broker as _, Delivery};
 use kudzu_shared::cache::{self, Cache as _, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::config;
@@ -97,7 +96,6 @@ impl Cluster {
             config,
             broker: Arc::new(broker.clone()),
             cache: Arc::clone(&cache) as _,
-            archive: Arc::new(Store::memory()),
             catalogue: case.catalogue.clone(),
             packs: Arc::clone(&case.packs),
             clock: Arc::new(PausedClock(Instant::now())),

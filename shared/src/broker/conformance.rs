@@ -141,7 +141,9 @@ pub async fn a_gone_consumer_gives_back(broker: &dyn Broker) {
     let name = queue(broker, "gone", 3).await;
     let mut consumer = broker.consume(&name, 2).await.unwrap();
     let held = (soon(&mut consumer).await, soon(&mut consumer).await);
+    assert!(!held.0.lost.is_cancelled());
     drop(consumer);
+    assert!(timeout(SOON, held.0.lost.cancelled()).await.is_ok(), "whoever holds it is told");
     let mut consumer = broker.consume(&name, 10).await.unwrap();
     let mut back = Vec::new();
     for _ in 0..3 {

@@ -153,7 +153,8 @@ impl Broker for Memory {
             }
             ready.consumers += 1;
         }
-        let held = Arc::new(Held { queue, messages: Mutex::default() });
+        let lost = queue.gone.child_token();
+        let held = Arc::new(Held { queue, messages: Mutex::default(), lost });
         let slots = Arc::new(Semaphore::new(usize::from(prefetch.max(1))));
         Ok(Box::new(MemoryConsumer { broker: self.clone(), held, slots }))
     }
@@ -211,6 +212,8 @@ impl Queue {
 struct Held {
     queue: Arc<Queue>,
     messages: Mutex<BTreeMap<u64, Message>>,
+    /// Ends with the consumer, or with the queue.
+    lost: CancellationToken,
 }
 
 impl Held {
@@ -287,7 +290,8 @@ impl Consumer for MemoryConsumer {
             // A notification that comes after this look is kept, so none is missed.
             if let Some((tag, message)) = self.held.take() {
                 let settle = Box::new(Handle { held: Arc::clone(&self.held), tag, _slot: slot });
-                return Some(Delivery { body: message.body, redelivered: message.redelivered, settle });
+                let Message { body, redelivered, _room: _ } = message;
+                return Some(Delivery { body, redelivered, lost: self.held.lost.clone(), settle });
             }
             tokio::select! {
                 biased;
@@ -307,6 +311,7 @@ impl Drop for MemoryConsumer {
         } else {
             lock(&queue.ready).consumers -= 1;
         }
+        self.held.lost.cancel();
         self.held.give_back_all();
     }
 }

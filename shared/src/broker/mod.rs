@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -99,13 +100,16 @@ pub struct Delivery {
     pub body: Bytes,
     /// Whether it was delivered before.
     pub redelivered: bool,
+    /// Ends once it is lost: it was taken from these hands, and settling it does nothing any
+    /// more. Somebody else may have it already.
+    pub lost: CancellationToken,
     /// How to settle it.
     pub settle: Box<dyn Settle>,
 }
 
 impl std::fmt::Debug for Delivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { body, redelivered, settle: _ } = self;
+        let Self { body, redelivered, lost: _, settle: _ } = self;
         f.debug_struct("Delivery").field("octets", &body.len()).field("redelivered", redelivered).finish()
     }
 }

@@ -151,6 +151,11 @@ impl<'a> Reader<'a> {
         bincode::borrow_decode_from_slice(body, CONFIG).map(|(value, _)| value).map_err(Error::Decode)
     }
 
+    /// A record that a newer minor version appended to the message; an older one has none.
+    pub(super) fn tail<T: BorrowDecode<'a, ()>>(&mut self) -> Result<Option<T>, Error> {
+        if self.0.is_empty() { Ok(None) } else { self.head().map(Some) }
+    }
+
     /// Reads `n` records; a count that the rest cannot hold is damage, not an allocation.
     pub(super) fn records<T: Record + 'a>(&mut self, n: u32) -> Result<Vec<T>, Error> {
         let n = usize::try_from(n).map_err(|_| Error::Damaged("count"))?;

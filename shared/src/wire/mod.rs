@@ -9,6 +9,7 @@
 
 mod answer;
 mod codec;
+mod due;
 mod over;
 mod records;
 mod results;
@@ -17,6 +18,7 @@ mod task;
 
 pub use answer::StoredAnswer;
 pub use codec::{Error, MAX_MESSAGE};
+pub use due::Due;
 pub use over::Over;
 pub use results::{LookupResult, Results};
 pub use split::PART;
@@ -25,4 +27,4 @@ pub use task::{Ask, Task, TaskLookup};
 /// Major version: readers refuse another.
 pub const MAJOR: u8 = 1;
 /// Minor version: fields were appended only.
-pub const MINOR: u8 = 0;
+pub const MINOR: u8 = 1;

@@ -13,6 +13,9 @@ const KIND: u8 = 4;
 pub struct Over {
     /// The job.
     pub job: JobId,
+    /// Tasks of this take-over and of earlier ones are not wanted any more; all of them,
+    /// where it is the highest number.
+    pub epoch: u32,
 }
 
 #[derive(Encode, Decode)]
@@ -20,9 +23,17 @@ struct Head {
     job: JobId,
 }
 
+/// Since 1.1.
+#[derive(Encode, Decode)]
+struct Tail {
+    epoch: u32,
+}
+
 impl Over {
     /// The topic that it is sent to.
     pub const TOPIC: &'static str = "kudzu.over";
+    /// The topic that hastens a cancel: coordinators hear it.
+    pub const CANCEL: &'static str = "kudzu.cancel";
 
     /// The message.
     ///
@@ -31,6 +42,7 @@ impl Over {
     pub fn encode(&self) -> Result<Bytes, Error> {
         let mut w = Writer::new(KIND, 64);
         w.head(&Head { job: self.job })?;
+        w.head(&Tail { epoch: self.epoch })?;
         w.finish()
     }
 
@@ -39,7 +51,9 @@ impl Over {
     /// # Errors
     /// When it is damaged, of another kind or of another major version.
     pub fn decode(message: &[u8]) -> Result<Self, Error> {
-        let head: Head = Reader::new(message, KIND)?.head()?;
-        Ok(Self { job: head.job })
+        let mut r = Reader::new(message, KIND)?;
+        let Head { job } = r.head()?;
+        let epoch = r.tail()?.map_or(u32::MAX, |Tail { epoch }| epoch);
+        Ok(Self { job, epoch })
     }
 }

@@ -28,6 +28,8 @@ pub struct Task {
     pub pap: Pap,
     /// Wall-clock end of the job, milliseconds since 1970; asked no more after it.
     pub deadline_ms: Option<i64>,
+    /// The trace it belongs to, as a W3C `traceparent`.
+    pub trace: Option<String>,
     /// What is asked; lookups refer to these by index.
     pub asks: Vec<Ask>,
     /// The lookups.
@@ -71,6 +73,12 @@ struct Head {
     lookups: u32,
 }
 
+/// Since 1.1.
+#[derive(Encode, Decode)]
+struct Tail {
+    trace: Option<String>,
+}
+
 impl Task {
     /// The message.
     ///
@@ -91,6 +99,7 @@ impl Task {
         })?;
         self.asks.iter().try_for_each(|a| w.record(a))?;
         self.lookups.iter().try_for_each(|l| w.record(l))?;
+        w.head(&Tail { trace: self.trace.clone() })?;
         w.finish()
     }
 
@@ -103,6 +112,7 @@ impl Task {
         let h: Head = r.head()?;
         let asks: Vec<Ask> = r.records(h.asks)?;
         let lookups: Vec<TaskLookup> = r.records(h.lookups)?;
+        let trace = r.tail()?.and_then(|Tail { trace }| trace);
         if lookups.iter().any(|l| usize::from(l.ask) >= asks.len()) {
             return Err(Error::Damaged("ask"));
         }
@@ -114,6 +124,7 @@ impl Task {
             tlp: records::tlp(h.tlp)?,
             pap: records::pap(h.pap)?,
             deadline_ms: h.deadline_ms,
+            trace,
             asks,
             lookups,
         })

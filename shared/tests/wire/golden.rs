@@ -1,11 +1,11 @@
-//! Bytes of version 1.0, kept for ever: a later program must read and write them.
+//! Bytes of every version, kept for ever: a later program must read them, and writes the newest.
 
 use std::path::PathBuf;
 
 use kudzu_shared::cache;
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
-use kudzu_shared::wire::{Over, Results, StoredAnswer, Task};
+use kudzu_shared::wire::{Due, Over, Results, StoredAnswer, Task};
 
 use crate::samples;
 
@@ -13,12 +13,13 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
-fn messages() -> [(&'static str, Vec<u8>); 4] {
+fn messages() -> [(&'static str, Vec<u8>); 5] {
     [
-        ("task-1.0.bin", samples::task().encode().unwrap().into()),
-        ("results-1.0.bin", samples::results().encode().unwrap().into()),
-        ("over-1.0.bin", samples::over().encode().unwrap().into()),
-        ("cache-entry-1.0.bin", cache::entry::encode(&samples::stored()).unwrap().into()),
+        ("task-1.1.bin", samples::task().encode().unwrap().into()),
+        ("results-1.1.bin", samples::results().encode().unwrap().into()),
+        ("due-1.1.bin", samples::due().encode().unwrap().into()),
+        ("over-1.1.bin", samples::over().encode().unwrap().into()),
+        ("cache-entry-1.1.bin", cache::entry::encode(&samples::stored()).unwrap().into()),
     ]
 }
 
@@ -27,7 +28,9 @@ fn messages() -> [(&'static str, Vec<u8>); 4] {
 #[ignore = "writes the golden files"]
 fn write_golden() {
     for (name, message) in messages() {
-        assert!(!path(name).exists(), "{name} is kept: raise the version instead");
+        if path(name).exists() {
+            continue; // It is kept: raise the version instead.
+        }
         std::fs::write(path(name), message).unwrap();
     }
 }
@@ -60,9 +63,17 @@ fn enumerations_travel_by_their_numbers() {
 #[test]
 fn golden_files_are_read() {
     let read = |name| std::fs::read(path(name)).unwrap();
-    assert_eq!(Task::decode(&read("task-1.0.bin")).unwrap(), samples::task());
+    assert_eq!(Task::decode(&read("task-1.1.bin")).unwrap(), samples::task());
+    assert_eq!(Results::decode(&read("results-1.1.bin")).unwrap(), samples::results());
+    assert_eq!(Due::decode(&read("due-1.1.bin")).unwrap(), samples::due());
+    assert_eq!(Over::decode(&read("over-1.1.bin")).unwrap(), samples::over());
+    assert_eq!(StoredAnswer::decode(&read("cache-entry-1.1.bin")).unwrap(), samples::stored());
+    // What 1.1 appended is absent in 1.0.
+    let task = Task { trace: None, ..samples::task() };
+    assert_eq!(Task::decode(&read("task-1.0.bin")).unwrap(), task);
     assert_eq!(Results::decode(&read("results-1.0.bin")).unwrap(), samples::results());
-    assert_eq!(Over::decode(&read("over-1.0.bin")).unwrap(), samples::over());
+    let over = Over { epoch: u32::MAX, ..samples::over() };
+    assert_eq!(Over::decode(&read("over-1.0.bin")).unwrap(), over);
     assert_eq!(StoredAnswer::decode(&read("cache-entry-1.0.bin")).unwrap(), samples::stored());
-    assert_eq!(cache::entry::decode(&read("cache-entry-1.0.bin")).unwrap(), samples::stored());
+    assert_eq!(cache::entry::decode(&read("cache-entry-1.1.bin")).unwrap(), samples::stored());
 }

@@ -6,10 +6,12 @@ use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::{Answer, Part, Question, Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::wire::{Ask, LookupResult, Over, Results, StoredAnswer, Task, TaskLookup};
+use kudzu_shared::wire::{Ask, Due, LookupResult, Over, Results, StoredAnswer, Task, TaskLookup};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 fn name(text: &str) -> Observable {
     Observable::from_name(&Name::from_text(text).unwrap())
@@ -47,6 +49,7 @@ pub fn task() -> Task {
         tlp: Tlp::AmberStrict,
         pap: Pap::Green,
         deadline_ms: Some(1_764_000_000_123),
+        trace: Some(TRACE.into()),
         asks: vec![
             Ask { source: "dns.name".into(), types: vec![1, 28, 5, 257], limit: 1000 },
             Ask { source: "rdap.domain".into(), types: vec![], limit: 1 },
@@ -104,8 +107,12 @@ pub fn stored() -> StoredAnswer {
     StoredAnswer { observed_ms: 1_764_000_000_456, upstreams, answer: answer() }
 }
 
+pub fn due() -> Due {
+    Due { job: JobId(0x0192_0000_0000_7000_8000_0000_0000_0001), epoch: 7, trace: Some(TRACE.into()) }
+}
+
 pub fn over() -> Over {
-    Over { job: task().job }
+    Over { job: task().job, epoch: 3 }
 }
 
 pub fn results() -> Results {

@@ -17,40 +17,49 @@ pub(super) struct Jobs(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    open: HashMap<JobId, Weak<CancellationToken>>,
-    over: VecDeque<JobId>,
+    /// By job and take-over.
+    open: HashMap<(JobId, u32), Weak<CancellationToken>>,
+    /// Up to which take-over.
+    over: VecDeque<(JobId, u32)>,
 }
 
 impl Jobs {
-    /// What ends when the job does; has ended where it is over already. The job is open for
-    /// as long as somebody holds it.
-    pub(super) fn token(&self, job: JobId) -> Arc<CancellationToken> {
+    /// What ends when the job does, or this take-over of it; has ended where it is over
+    /// already. The job is open for as long as somebody holds it.
+    pub(super) fn token(&self, job: JobId, epoch: u32) -> Arc<CancellationToken> {
         self.table(|t| {
-            if let Some(token) = t.open.get(&job).and_then(Weak::upgrade) {
+            if let Some(token) = t.open.get(&(job, epoch)).and_then(Weak::upgrade) {
                 return token;
             }
             let token = Arc::new(CancellationToken::new());
-            if t.over.contains(&job) {
+            if t.over.iter().any(|(over, last)| *over == job && epoch <= *last) {
                 token.cancel();
             }
             if t.open.len() >= REMEMBERED {
                 t.open.retain(|_, held| held.strong_count() > 0);
             }
-            t.open.insert(job, Arc::downgrade(&token));
+            t.open.insert((job, epoch), Arc::downgrade(&token));
             token
         })
     }
 
-    /// A job is over.
-    fn end(&self, job: JobId) {
+    /// A job is over, or its take-overs up to this one.
+    fn end(&self, job: JobId, epoch: u32) {
         self.table(|t| {
-            if !t.over.contains(&job) {
-                t.over.truncate(REMEMBERED - 1);
-                t.over.push_front(job);
+            match t.over.iter_mut().find(|(over, _)| *over == job) {
+                Some((_, last)) => *last = epoch.max(*last),
+                None => {
+                    t.over.truncate(REMEMBERED - 1);
+                    t.over.push_front((job, epoch));
+                }
             }
-            if let Some(token) = t.open.remove(&job).and_then(|t| t.upgrade()) {
-                token.cancel();
-            }
+            t.open.retain(|(of, at), token| {
+                let over = *of == job && *at <= epoch;
+                if over && let Some(token) = token.upgrade() {
+                    token.cancel();
+                }
+                !over
+            });
         });
     }
 
@@ -63,7 +72,7 @@ impl Jobs {
 pub(super) async fn listen(jobs: Arc<Jobs>, mut hints: Box<dyn Subscription>) {
     while let Some(hint) = hints.next().await {
         match Over::decode(&hint) {
-            Ok(over) => jobs.end(over.job),
+            Ok(Over { job, epoch }) => jobs.end(job, epoch),
             Err(error) => tracing::warn!(%error, "a hint cannot be read"),
         }
     }
@@ -76,10 +85,15 @@ mod tests {
     #[test]
     fn tasks_of_a_job_end_with_it_also_those_that_come_late() {
         let jobs = Jobs::default();
-        let (first, other) = (jobs.token(JobId(1)), jobs.token(JobId(2)));
-        assert!(Arc::ptr_eq(&first, &jobs.token(JobId(1))));
-        jobs.end(JobId(1));
-        assert!(first.is_cancelled() && jobs.token(JobId(1)).is_cancelled());
+        let (first, other) = (jobs.token(JobId(1), 1), jobs.token(JobId(2), 1));
+        assert!(Arc::ptr_eq(&first, &jobs.token(JobId(1), 1)));
+        let next = jobs.token(JobId(1), 2);
+        jobs.end(JobId(1), 1);
+        assert!(first.is_cancelled() && jobs.token(JobId(1), 1).is_cancelled());
+        assert!(!next.is_cancelled(), "somebody took the job over");
+        jobs.end(JobId(1), 2);
+        jobs.end(JobId(1), 1);
+        assert!(next.is_cancelled() && jobs.token(JobId(1), 2).is_cancelled());
         assert!(!other.is_cancelled());
     }
 
@@ -87,11 +101,11 @@ mod tests {
     fn what_is_remembered_is_bounded() {
         let jobs = Jobs::default();
         for n in 0..5_000 {
-            drop(jobs.token(JobId(n)));
-            jobs.end(JobId(n));
+            drop(jobs.token(JobId(n), 1));
+            jobs.end(JobId(n), 1);
         }
         jobs.table(|t| assert!(t.over.len() <= REMEMBERED && t.open.len() <= REMEMBERED));
-        assert!(jobs.token(JobId(4_999)).is_cancelled());
-        assert!(!jobs.token(JobId(0)).is_cancelled(), "forgotten by now");
+        assert!(jobs.token(JobId(4_999), 1).is_cancelled());
+        assert!(!jobs.token(JobId(0), 1).is_cancelled(), "forgotten by now");
     }
 }

@@ -44,7 +44,7 @@ pub(super) struct Run {
 /// Runs a task to its end; the reporter settles its delivery. Dropped before, the task is
 /// delivered again.
 pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery) {
-    let Delivery { body, redelivered: _, settle } = delivery;
+    let Delivery { body, settle, .. } = delivery;
     let task = match Task::decode(&body) {
         Ok(task) if !task.lookups.is_empty() => task,
         Ok(_) => return settle.ack(),
@@ -58,7 +58,7 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     add(&context.stats.tasks, 1);
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
-    let held = Arc::new(Held::new(&task, settle, context.jobs.token(task.job)));
+    let held = Arc::new(Held::new(&task, settle, context.jobs.token(task.job, task.epoch)));
     let run = Run { context, held, end, tlp: task.tlp };
     let open = if run.held.is_gone() { Vec::new() } else { run.admit(task).await };
     match class {

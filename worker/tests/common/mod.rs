@@ -100,6 +100,7 @@ impl Rig {
             tlp: terms.tlp,
             pap: terms.pap,
             deadline_ms: terms.deadline.map(deadline),
+            trace: None,
             asks: vec![ask],
             lookups: (first..)
                 .zip(keys)

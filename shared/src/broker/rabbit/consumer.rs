@@ -267,6 +267,8 @@ async fn keep(
 /// Carries deliveries and acknowledgements until the channel is gone, or it is stopped.
 async fn carry(open: &mut Open, prefetch: u16, waiting: &Waiting, stop: &CancellationToken) {
     let (settled, mut settling) = mpsc::channel(usize::from(prefetch) + 1);
+    let lost = stop.child_token();
+    let _lost = lost.clone().drop_guard();
     let mut verbs = Vec::with_capacity(ACKS);
     loop {
         tokio::select! {
@@ -295,6 +297,7 @@ async fn carry(open: &mut Open, prefetch: u16, waiting: &Waiting, stop: &Cancell
                 waiting.push(Delivery {
                     body: delivery.data.into(),
                     redelivered: delivery.redelivered,
+                    lost: lost.clone(),
                     settle: Box::new(Handle {
                         tag: delivery.delivery_tag,
                         stop: stop.clone(),

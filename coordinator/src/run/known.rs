@@ -1,0 +1,139 @@
+//! Outcomes that earlier runs of a job have taken and journaled: they are not asked again.
+
+use kudzu_shared::observable::Observable;
+use kudzu_shared::outcome::Answer;
+use kudzu_shared::wire::{Ask, Results};
+use rustc_hash::FxHashMap;
+
+use crate::core::parts::Parts;
+use crate::core::ticket;
+
+/// Which ask of the plan, in which round, about what.
+type Question = (u8, u8, Observable);
+
+/// Answers by what they answer; of several to the same the first stands, as it did.
+#[derive(Debug, Default)]
+pub struct Known {
+    asks: Vec<Ask>,
+    answers: FxHashMap<Question, Answer>,
+    parts: Parts<Question>,
+}
+
+impl Known {
+    /// Nothing yet, of a plan with these asks.
+    pub fn new(asks: Vec<Ask>) -> Self {
+        Self { asks, ..Self::default() }
+    }
+
+    /// Takes in what a run took, in the order in which it did. What is of no ask of the plan
+    /// is passed over.
+    pub fn add(&mut self, results: Results) {
+        let place = |ask: &Ask| self.asks.iter().position(|a| a == ask).and_then(|at| u8::try_from(at).ok());
+        let places: Vec<Option<u8>> = results.asks.iter().map(place).collect();
+        for result in results.results {
+            let Some(ask) = places.get(usize::from(result.ask)).copied().flatten() else { continue };
+            let question = (ask, ticket::round(result.seq), result.key);
+            if self.answers.contains_key(&question) {
+                continue;
+            }
+            if let Some(whole) = self.parts.add(question.clone(), result.part, result.answer) {
+                self.answers.insert(question, whole);
+            }
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    /// Forgets the answers for which `keep` does not hold.
+    pub fn retain(&mut self, keep: impl Fn(&Answer) -> bool) {
+        self.answers.retain(|_, answer| keep(answer));
+    }
+
+    /// Gives the answer to these questions (bit by index) of a lookup, once. One that leaves
+    /// out some of them is none.
+    pub fn take(&mut self, ask: u8, round: u8, key: &Observable, questions: u32) -> Option<Answer> {
+        if self.answers.is_empty() {
+            return None;
+        }
+        let answer = self.answers.remove(&(ask, round, key.clone()))?;
+        let said = answer.questions.iter().filter(|q| q.index < 32).fold(0, |all, q| all | 1 << q.index);
+        (questions & !said == 0).then_some(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kudzu_shared::job::JobId;
+    use kudzu_shared::outcome::{Part, Question, Verdict};
+    use kudzu_shared::wire::LookupResult;
+
+    use super::*;
+
+    fn ask(source: &str) -> Ask {
+        Ask { source: source.into(), types: vec![1], limit: 10 }
+    }
+
+    fn results(source: &str, key: &str, round: u8, part: Part, verdict: Verdict, index: u8) -> Results {
+        let question = Question { index, verdict, tries: 1, rtt_us: 1, upstream: 0 };
+        let result = LookupResult {
+            seq: ticket::of(77, round),
+            ask: 0,
+            key: Observable::parse(key).unwrap(),
+            observed_ms: 1,
+            cached: false,
+            part,
+            answer: Answer { questions: vec![question], ..Answer::default() },
+        };
+        Results {
+            job: JobId(1),
+            epoch: 1,
+            worker: "w".into(),
+            asks: vec![ask(source)],
+            upstreams: vec![String::new()],
+            results: vec![result],
+        }
+    }
+
+    #[test]
+    fn the_first_answer_stands_and_is_given_once() {
+        let key = Observable::parse("a.example").unwrap();
+        let mut known = Known::new(vec![ask("x"), ask("y")]);
+        known.add(results("y", "a.example", 0, Part::WHOLE, Verdict::Timeout, 0));
+        known.add(results("y", "a.example", 0, Part::WHOLE, Verdict::Found, 0));
+        known.add(results("y", "a.example", 1, Part::WHOLE, Verdict::NoData, 0));
+        known.add(results("z", "a.example", 0, Part::WHOLE, Verdict::Found, 0));
+        assert_eq!(known.len(), 2);
+        assert_eq!(known.take(0, 0, &key, 1), None);
+        assert_eq!(known.take(1, 0, &key, 1).unwrap().questions[0].verdict, Verdict::Timeout);
+        assert_eq!(known.take(1, 0, &key, 1), None);
+        assert_eq!(known.take(1, 1, &key, 1).unwrap().questions[0].verdict, Verdict::NoData);
+    }
+
+    #[test]
+    fn an_answer_in_parts_is_known_once_it_is_whole() {
+        let key = Observable::parse("a.example").unwrap();
+        let mut known = Known::new(vec![ask("x")]);
+        let part = |sending, index| Part { sending, index, of: 2 };
+        known.add(results("x", "a.example", 0, part(1, 0), Verdict::Found, 0));
+        known.add(results("x", "a.example", 0, part(2, 1), Verdict::Found, 1));
+        assert!(known.is_empty());
+        known.add(results("x", "a.example", 0, part(2, 0), Verdict::Found, 0));
+        assert_eq!(known.take(0, 0, &key, 0b11).unwrap().questions.len(), 2);
+    }
+
+    #[test]
+    fn an_answer_to_other_questions_is_none() {
+        let key = Observable::parse("a.example").unwrap();
+        let mut known = Known::new(vec![ask("x")]);
+        known.add(results("x", "a.example", 0, Part::WHOLE, Verdict::Found, 0));
+        assert_eq!(known.take(0, 0, &key, 0b11), None);
+    }
+}
