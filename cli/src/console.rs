@@ -24,9 +24,9 @@ pub struct Console {
 }
 
 impl Console {
-    /// Sets up messages and logs as asked.
-    pub fn new(global: &Global) -> Self {
-        let filter = match (global.quiet, global.verbose) {
+    /// Sets up messages and logs as asked; a service tells what it does without being asked.
+    pub fn new(global: &Global, is_service: bool) -> Self {
+        let filter = match (global.quiet, global.verbose.max(is_service.into())) {
             (true, _) => "error",
             (false, 0) => "warn",
             (false, 1) => "info,hyper=warn,reqwest=warn,hickory_resolver=warn",

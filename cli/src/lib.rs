@@ -4,6 +4,7 @@
 mod allowance;
 pub mod args;
 mod chunks;
+mod cluster;
 mod command;
 pub mod console;
 mod embedded;
@@ -16,6 +17,7 @@ mod job;
 mod off;
 mod plan;
 mod progress;
+mod remote;
 mod resolvers;
 mod results;
 mod settings;

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return exit::of_clap(&error),
     };
-    let mut console = Console::new(&cli.global);
+    let mut console = Console::new(&cli.global, cli.command.is_service());
     files::raise_limit();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

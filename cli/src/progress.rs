@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kudzu_coordinator::model;
 use kudzu_shared::escape;
@@ -66,6 +67,13 @@ impl Progress {
     pub fn show(&mut self, progress: &model::Progress) {
         let per_second = self.rate.update(Instant::now(), progress.questions);
         self.note(&line(progress, per_second));
+    }
+
+    /// Shows where the job stands, if it is time to.
+    pub fn show_when_due(&mut self, progress: &model::Progress) {
+        if self.ticks.tick().now_or_never().is_some() {
+            self.show(progress);
+        }
     }
 
     /// Shows a line of one's own.

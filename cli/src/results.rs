@@ -6,7 +6,9 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use kudzu_coordinator::model::{Coverage, JobResult, State};
+use kudzu_coordinator::api::views::Outcome;
+use kudzu_coordinator::model::{Coverage, Figures, JobResult, Progress, State};
+use kudzu_coordinator::rank::Candidate;
 use kudzu_coordinator::tree::write::Written;
 use serde::Serialize;
 use serde_json::Value;
@@ -51,6 +53,17 @@ impl Folder {
         self.part("evidence.ndjson")
     }
 
+    /// Writes what a cluster gave: the tree as it came, and the rest.
+    ///
+    /// # Errors
+    /// Names the file that cannot be written.
+    pub fn keep(&self, tree: &[u8], candidates: &[Candidate], summary: &Summary<'_>) -> Result<(), Failure> {
+        self.file("tree.ndjson", |out| out.write_all(tree))?;
+        // A cluster keeps its evidence itself.
+        self.file("evidence.ndjson", |_| Ok(()))?;
+        self.rest(candidates, summary)
+    }
+
     /// Writes the canonical tree.
     ///
     /// # Errors
@@ -64,11 +77,15 @@ impl Folder {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn finish(&self, result: &JobResult, summary: &Summary<'_>) -> Result<(), Failure> {
+        self.rest(&result.candidates, summary)
+    }
+
+    fn rest(&self, candidates: &[Candidate], summary: &Summary<'_>) -> Result<(), Failure> {
         let write = |name, value: Value| {
             self.file(name, |out| Ok(serde_json::to_writer_pretty(&mut *out, &value)?)).map(drop)
         };
         let escaped = |value: io::Result<Value>| value.context("write the result as JSON");
-        write("candidates.json", escaped(json::escaped(&result.candidates))?)?;
+        write("candidates.json", escaped(json::escaped(&candidates))?)?;
         write(SUMMARY, escaped(json::escaped(summary))?)?;
         self.name_all()
     }
@@ -114,6 +131,14 @@ impl Drop for Folder {
     }
 }
 
+/// How a job of a cluster ran.
+pub struct Ran {
+    /// Where it stood at its end.
+    pub progress: Progress,
+    /// Figures about the run.
+    pub figures: Figures,
+}
+
 /// What a script wants to know of a run.
 #[derive(Debug, Serialize)]
 pub struct Summary<'a> {
@@ -121,7 +146,7 @@ pub struct Summary<'a> {
     pub state: State,
     /// Why it is partial.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub partial: Option<&'static str>,
+    pub partial: Option<String>,
     /// SHA-256 of the canonical tree.
     pub sha256: String,
     /// Nodes in the tree.
@@ -161,6 +186,33 @@ pub struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
+    /// Of a result of a cluster: it has no memory of ours.
+    pub fn of(job: &Outcome, partial: Option<String>, ran: &Ran, coverage: &'a Coverage) -> Self {
+        let Ran { progress, figures } = ran;
+        let a_node = |b: u64| (job.nodes > 0).then(|| (b as f64 / job.nodes as f64 * 10.0).round() / 10.0);
+        Self {
+            state: if partial.is_some() { State::Partial } else { State::Complete },
+            partial,
+            sha256: job.sha256.clone(),
+            nodes: job.nodes,
+            edges: job.edges,
+            lookups: progress.ended,
+            questions: progress.questions,
+            elapsed_ms: progress.elapsed_ms,
+            tree_ms: figures.tree_ms,
+            first_tree_ms: progress.first_tree_ms,
+            serial_ms: figures.serial_ms,
+            cached: figures.cached,
+            asked_ahead_unused: figures.asked_ahead_unused,
+            duplicates: figures.duplicates,
+            peak_rss_bytes: None,
+            bytes_per_node: a_node(figures.heap_bytes),
+            process_bytes_per_node: None,
+            coverage,
+            truth: None,
+        }
+    }
+
     /// Of a result whose canonical tree is known, with the memory before the submit and at
     /// the end.
     pub fn new(
@@ -173,7 +225,7 @@ impl<'a> Summary<'a> {
         let a_node = |b: u64| (tree.nodes > 0).then(|| (b as f64 / tree.nodes as f64 * 10.0).round() / 10.0);
         Self {
             state: result.state,
-            partial: result.partial,
+            partial: result.partial.map(String::from),
             sha256: tree.hex(),
             nodes: tree.nodes,
             edges: tree.edges,

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::Verdict;
+use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::time::UnixSeconds;
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::rank::Candidate;
 use crate::tree::Tree;
@@ -21,7 +22,7 @@ pub enum State {
 }
 
 /// Where a running job stands; cheap to copy about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Milliseconds since submit.
     pub elapsed_ms: u64,
@@ -48,19 +49,20 @@ pub struct Progress {
 }
 
 /// What was asked of one source, and what came of it; only what the tree demanded counts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceCoverage {
     /// Lookups.
     pub lookups: u64,
     /// Questions of these lookups.
     pub questions: u64,
     /// Lookups by end (`found`, `empty`, `failed`, `throttled`, `skipped`, `dead`).
+    #[serde(deserialize_with = "ends")]
     pub ends: BTreeMap<&'static str, u64>,
     /// Questions by verdict.
-    #[serde(serialize_with = "by_name")]
+    #[serde(serialize_with = "by_name", deserialize_with = "verdicts")]
     pub verdicts: BTreeMap<Verdict, u64>,
     /// Why the source could not be asked at all.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
 }
 
@@ -69,6 +71,24 @@ pub type Coverage = BTreeMap<String, SourceCoverage>;
 
 fn by_name<S: serde::Serializer>(map: &BTreeMap<Verdict, u64>, s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(map.iter().map(|(v, n)| (v.as_str(), n)))
+}
+
+fn ends<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<&'static str, u64>, D::Error> {
+    let read = BTreeMap::<String, u64>::deserialize(d)?;
+    let known = |(name, n)| {
+        let end = End::ALL.into_iter().find(|e| e.as_str() == name);
+        end.map(|e| (e.as_str(), n)).ok_or_else(|| D::Error::custom(format!("there is no end {name:?}")))
+    };
+    read.into_iter().map(known).collect()
+}
+
+fn verdicts<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<Verdict, u64>, D::Error> {
+    let read = BTreeMap::<String, u64>::deserialize(d)?;
+    let known = |(name, n)| {
+        let verdict = Verdict::ALL.into_iter().find(|v| v.as_str() == name);
+        verdict.map(|v| (v, n)).ok_or_else(|| D::Error::custom(format!("there is no verdict {name:?}")))
+    };
+    read.into_iter().map(known).collect()
 }
 
 /// What an ended job leaves.
@@ -91,7 +111,7 @@ pub struct JobResult {
 }
 
 /// Figures about the run: evidence, outside the canonical bytes.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Figures {
     /// Questions by source that were served from the cache.
     pub cached: u64,

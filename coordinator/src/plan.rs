@@ -7,7 +7,7 @@ use kudzu_shared::job::Budgets;
 use kudzu_shared::observable::Kind;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::source::SourceInfo;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::core::store::MAX_QUESTIONS;
@@ -80,7 +80,7 @@ pub struct PlanAsk {
 }
 
 /// A condition on a node beyond kind and depth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum When {
     /// No condition.

@@ -3,6 +3,7 @@
 //! that ends.
 
 mod child;
+mod process;
 mod rabbitmq;
 mod redis;
 
@@ -10,6 +11,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
+pub use process::Process;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
 

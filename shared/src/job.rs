@@ -16,6 +16,21 @@ impl std::fmt::Display for JobId {
     }
 }
 
+/// A text that is no id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a job id is a UUID, as in 0192f0c1-7e1a-7000-8000-000000000001")]
+pub struct NoJobId;
+
+impl std::str::FromStr for JobId {
+    type Err = NoJobId;
+
+    /// Takes the hyphenated form alone: one id has one text.
+    fn from_str(text: &str) -> Result<Self, NoJobId> {
+        let id = uuid::Uuid::try_parse(text).map(|u| Self(u.as_u128())).map_err(|_| NoJobId)?;
+        if id.to_string() == text { Ok(id) } else { Err(NoJobId) }
+    }
+}
+
 /// Recursive, or one hop over many seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -22,4 +22,5 @@ pub mod source;
 pub mod task;
 pub mod telemetry;
 pub mod time;
+pub mod trace;
 pub mod wire;

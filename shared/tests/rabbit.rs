@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kudzu_servers::RabbitMq;
-use kudzu_shared::broker::rabbit::{Health, Rabbit};
-use kudzu_shared::broker::{Broker, Consumer, Durability, Error, conformance};
+use kudzu_shared::broker::rabbit::Rabbit;
+use kudzu_shared::broker::{Broker, Consumer, Durability, Error, Health, conformance};
 use kudzu_shared::task;
 use secrecy::SecretString;
 
@@ -82,14 +82,14 @@ async fn a_restart_loses_no_message(server: &mut RabbitMq, broker: &Rabbit) {
     let taken = task::spawn("consumer", async move { take_all(&mut consumer, N).await });
     for _ in 0..2 {
         server.kill();
-        until("the loss is noticed", || matches!(broker.health(), (Health::Down(_), Health::Down(_)))).await;
+        until("the loss is noticed", || matches!(broker.connections(), (Health::Down(_), Health::Down(_)))).await;
         server.boot().unwrap();
-        until("connected again", || broker.health() == (Health::Up, Health::Up)).await;
+        until("connected again", || broker.connections() == (Health::Up, Health::Up)).await;
     }
     let both = async { (publisher.await.unwrap(), taken.await.unwrap()) };
     if tokio::time::timeout(2 * SOON, both).await.is_err() {
         let list = ["list_queues", "name", "state", "leader", "messages", "messages_unacknowledged"];
-        panic!("{:?}\n{}", broker.health(), server.ctl(&list).unwrap());
+        panic!("{:?}\n{}", broker.connections(), server.ctl(&list).unwrap());
     }
 }
 
@@ -126,15 +126,15 @@ async fn an_alarm_holds_back_publishers_only(server: &RabbitMq, broker: &Rabbit)
         let broker = broker.clone();
         async move { broker.publish("faults", Bytes::from(vec![10])).await }
     });
-    until("publishing is blocked", || matches!(broker.health().0, Health::Blocked(_))).await;
-    assert_eq!(broker.health().1, Health::Up);
+    until("publishing is blocked", || matches!(broker.connections().0, Health::Blocked(_))).await;
+    assert_eq!(broker.connections().1, Health::Up);
     let mut consumer = broker.consume("faults", 3).await.unwrap();
     take_all(&mut consumer, 10).await;
     assert!(!waiting.is_finished());
     server.ctl(&["set_vm_memory_high_watermark", "0.6"]).unwrap();
     waiting.await.unwrap().unwrap();
     take_all(&mut consumer, 1).await;
-    assert_eq!(broker.health(), (Health::Up, Health::Up));
+    assert_eq!(broker.connections(), (Health::Up, Health::Up));
 }
 
 async fn a_deleted_queue_ends_its_consumer(server: &RabbitMq, broker: &Rabbit) {

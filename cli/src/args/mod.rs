@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use kudzu_shared::telemetry;
 
+pub mod cluster;
 pub mod job;
 pub mod resolve;
 pub mod simnet;
@@ -65,12 +66,39 @@ pub enum Command {
     Sources(Sources),
     /// Serve the simulated internet, or print what it hides
     Simnet(Box<Simnet>),
+    /// Coordinate a cluster: take jobs over the API, and run them
+    Coordinator(cluster::Coordinator),
+    /// Work in a cluster: take lookups, ask, answer
+    Worker(cluster::Worker),
+    /// Submit a job to a cluster, and follow it
+    Submit(Box<cluster::Submit>),
+    /// Follow a job of a cluster to its end, and show its result
+    Watch(cluster::Fetch),
+    /// Show the result of a job of a cluster
+    Get(cluster::Fetch),
+    /// List the jobs of a cluster
+    List(cluster::List),
+    /// Ask a job of a cluster to end with what there is
+    Cancel(cluster::OneJob),
+    /// Ask again what failed or died in a job of a cluster: a new job that knows the rest
+    Replay(cluster::OneJob),
+    /// Start a whole cluster on this machine, with a simulated internet, to try it out
+    Up(cluster::Up),
+    /// Make a token for the API, and what the settings say of it
+    Token(cluster::Token),
     /// Say why something is in a result: the ways from a seed to it
     Explain(Explain),
     /// Look at the settings in force
     Config(Config),
     /// Print completions for a shell
     Completions(Completions),
+}
+
+impl Command {
+    /// Whether it runs until it is told to end.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Coordinator(_) | Self::Worker(_))
+    }
 }
 
 /// Options of `kudzu sources`.

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use kudzu_coordinator::model::{JobResult, State};
+use kudzu_coordinator::rank::Candidate;
+use kudzu_coordinator::tree::shown::Shown;
 use kudzu_coordinator::tree::write::Written;
 use kudzu_shared::escape;
 use kudzu_shared::observable::{Kind, Observable};
@@ -18,6 +20,18 @@ use crate::view::coverage::Known;
 use crate::view::json::escaped;
 use crate::view::text::{count, octets, seconds, shown};
 use crate::view::{candidates, coverage, tree};
+
+/// What can be seen of a result, wherever it comes from.
+pub struct Seen<'a> {
+    /// The tree.
+    pub tree: &'a dyn Shown,
+    /// Best first.
+    pub candidates: &'a [Candidate],
+    /// Figures, and what was asked.
+    pub summary: &'a Summary<'a>,
+    /// Stubs in the tree.
+    pub stubs: u64,
+}
 
 /// A result and what belongs to it.
 pub struct Finished {
@@ -104,9 +118,11 @@ fn show(
         },
     };
     let summary = summary(finished, &written);
+    let (tree, stubs) = (&result.tree, written.stubs);
+    let seen = Seen { tree, candidates: &result.candidates, summary: &summary, stubs };
     match args.format {
-        ResultFormat::Tree => terminal(&mut out, finished, args, under, &summary, written.stubs)?,
-        ResultFormat::Csv => csv(&mut out, result, args.defang)?,
+        ResultFormat::Tree => terminal(&mut out, &seen, args, under)?,
+        ResultFormat::Csv => csv(&mut out, &seen, args.defang)?,
         ResultFormat::Json | ResultFormat::Ndjson => {}
     }
     out.flush()?;
@@ -127,43 +143,45 @@ fn summary<'a>(finished: &'a Finished, written: &Written) -> Summary<'a> {
     Summary::new(&finished.result, written, finished.memory, finished.truth.clone())
 }
 
-fn terminal(
+/// Writes a result as people read it.
+///
+/// # Errors
+/// Those of the writer.
+pub fn terminal(
     out: &mut dyn Write,
-    finished: &Finished,
+    seen: &Seen<'_>,
     args: &OutputArgs,
     under: Option<&Observable>,
-    summary: &Summary<'_>,
-    stubs: u64,
 ) -> io::Result<()> {
-    let (result, style) = (&finished.result, Style::of_stdout());
-    let start = under.and_then(|item| result.tree.find(item));
+    let style = Style::of_stdout();
+    let start = under.and_then(|item| seen.tree.find(item));
     if let (Some(item), None) = (under, start) {
         tell(&format!("{} is not in the tree; here is the whole", escape::terminal(&item.to_string())));
     }
     let options =
         tree::Options { style, defang: args.defang, full: args.full, depth: args.show_depth, under: start };
-    if let Some(why) = result.partial {
+    if let Some(why) = &seen.summary.partial {
         writeln!(out, "{}", style.paint(Paint::Warn, &format!("PARTIAL ({why})")))?;
     }
-    tree::write(out, &result.tree, &result.candidates, &options)?;
+    tree::write(out, seen.tree, seen.candidates, &options)?;
     writeln!(out)?;
-    candidates::write(out, &result.candidates, style, args.defang)?;
+    candidates::write(out, seen.candidates, style, args.defang)?;
     writeln!(out)?;
     writeln!(out, "{}", style.paint(Paint::Head, "Coverage: what was asked, and what came of it"))?;
-    for line in coverage::lines(&result.coverage, style.width) {
+    for line in coverage::lines(seen.summary.coverage, style.width) {
         writeln!(out, "{line}")?;
     }
     writeln!(out)?;
-    for line in closing(summary, stubs) {
+    for line in closing(seen.summary, seen.stubs) {
         writeln!(out, "{line}")?;
     }
     Ok(())
 }
 
 /// The figures of a run, a line each.
-fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
+pub fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(why) = s.partial {
+    if let Some(why) = &s.partial {
         lines.push(format!(
             "PARTIAL ({why}): this is what there was; more may follow from a run with more time"
         ));
@@ -216,7 +234,7 @@ fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
 fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
     let result = &finished.result;
     out.write_all(b"{\"tree\":[")?;
-    let mut elements = Elements { out: &mut *out, fresh: true, first: true };
+    let mut elements = Elements::new(&mut *out);
     let written = result.tree.write_ndjson(&mut elements, result.partial)?;
     out.write_all(b"],\n\"candidates\":")?;
     serde_json::to_writer(&mut *out, &escaped(&result.candidates)?)?;
@@ -227,10 +245,17 @@ fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
 }
 
 /// Puts a comma before each line but the first.
-struct Elements<'a> {
+pub struct Elements<'a> {
     out: &'a mut dyn Write,
     fresh: bool,
     first: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// Before the first line.
+    pub fn new(out: &'a mut dyn Write) -> Self {
+        Self { out, fresh: true, first: true }
+    }
 }
 
 impl Write for Elements<'_> {
@@ -252,9 +277,12 @@ impl Write for Elements<'_> {
 }
 
 /// One row a node, with its canonical parent.
-fn csv(out: &mut dyn Write, result: &JobResult, defang: bool) -> io::Result<()> {
-    let tree = &result.tree;
-    let ranked: HashMap<u32, _> = result
+///
+/// # Errors
+/// Those of the writer.
+pub fn csv(out: &mut dyn Write, seen: &Seen<'_>, defang: bool) -> io::Result<()> {
+    let tree = seen.tree;
+    let ranked: HashMap<u32, _> = seen
         .candidates
         .iter()
         .filter_map(|c| {
@@ -266,7 +294,7 @@ fn csv(out: &mut dyn Write, result: &JobResult, defang: bool) -> io::Result<()> 
     writeln!(out, "{head}")?;
     let mut edges = Vec::new();
     let mut of = None;
-    for node in tree.nodes() {
+    for node in (0..tree.count()).map(|n| tree.node(n)) {
         if of != node.parent {
             edges = node.parent.map(|p| tree.edges_from(p)).unwrap_or_default();
             of = node.parent;
@@ -304,7 +332,7 @@ mod tests {
     fn lines_become_elements_however_they_are_cut() {
         for step in 1..9 {
             let mut page = b"[".to_vec();
-            let mut elements = Elements { out: &mut page, fresh: true, first: true };
+            let mut elements = Elements::new(&mut page);
             for piece in b"{\"a\":1}\n{\"b\":2}\n{}\n".chunks(step) {
                 elements.write_all(piece).unwrap();
             }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
 
 use kudzu_coordinator::rank::Candidate;
-use kudzu_coordinator::tree::{EdgeView, NodeView, StubView, Tree};
+use kudzu_coordinator::tree::shown::Shown;
+use kudzu_coordinator::tree::{EdgeView, NodeView, StubView};
 use kudzu_shared::escape;
 use kudzu_shared::observable::{Kind, Observable};
-use kudzu_shared::outcome::End;
 use kudzu_shared::pair::Relation;
 
 use super::pick::{Picked, Shape, below, pick};
@@ -44,15 +44,15 @@ pub struct Options {
 /// Those of the writer.
 pub fn write(
     out: &mut dyn Write,
-    tree: &Tree,
+    tree: &dyn Shown,
     candidates: &[Candidate],
     options: &Options,
 ) -> io::Result<()> {
-    let parents: Vec<Option<u32>> = tree.nodes().map(|n| n.parent).collect();
+    let parents: Vec<Option<u32>> = (0..tree.count()).map(|n| tree.node(n).parent).collect();
     let below = below(&parents);
     let roots: Vec<u32> = match options.under {
         Some(n) => vec![n],
-        None => tree.nodes().take_while(|n| n.depth == 0).map(|n| n.n).collect(),
+        None => (0..tree.count()).take_while(|n| tree.node(*n).depth == 0).collect(),
     };
     let all_roots = roots.len();
     let ranked = by_node(tree, candidates);
@@ -64,7 +64,7 @@ pub fn write(
         if deepest.is_some_and(|d| tree.node(n).depth >= d) {
             return Vec::new();
         }
-        tree.children(n).map(|c| (c, tree.node(c).relation.map_or(0, |r| r as u8))).collect()
+        tree.children(n).into_iter().map(|c| (c, tree.node(c).relation.map_or(0, |r| r as u8))).collect()
     };
     let picked = if options.full {
         Picked::all(roots)
@@ -90,7 +90,7 @@ fn leads(candidate: &Candidate, all: &[Candidate]) -> bool {
     candidate.rank <= LEADS && (!domains || candidate.kind == Kind::DomainName.as_str())
 }
 
-fn by_node<'c>(tree: &Tree, candidates: &'c [Candidate]) -> HashMap<u32, &'c Candidate> {
+fn by_node<'c>(tree: &dyn Shown, candidates: &'c [Candidate]) -> HashMap<u32, &'c Candidate> {
     let node = |c: &Candidate| {
         let kind = Kind::from_name(c.kind)?;
         tree.find(&Observable::parse_as(kind, &c.value).ok()?)
@@ -100,7 +100,7 @@ fn by_node<'c>(tree: &Tree, candidates: &'c [Candidate]) -> HashMap<u32, &'c Can
 
 struct Writer<'a> {
     out: &'a mut dyn Write,
-    tree: &'a Tree,
+    tree: &'a dyn Shown,
     below: &'a [u32],
     ranked: &'a HashMap<u32, &'a Candidate>,
     picked: &'a Picked,
@@ -117,7 +117,7 @@ impl Writer<'_> {
     fn node(&mut self, n: u32, edge: Option<&EdgeView<'_>>, before: &str, inside: &str) -> io::Result<()> {
         let view = self.tree.node(n);
         let open = self.deepest.is_none_or(|d| view.depth < d);
-        let children: Vec<u32> = if open { self.tree.children(n).collect() } else { Vec::new() };
+        let children: Vec<u32> = if open { self.tree.children(n) } else { Vec::new() };
         let shown: Vec<u32> = children.iter().copied().filter(|c| self.picked.shows(*c)).collect();
         let stubs = self.tree.stubs(n);
         self.line(self.node_parts(&view, edge, before, shown.is_empty(), &stubs))?;
@@ -208,13 +208,7 @@ impl Writer<'_> {
             let total = why.count.map(|c| format!(", {} related", count(c))).unwrap_or_default();
             parts.push((Some(Paint::Warn), format!("  not followed: {}{list}{total}", why.reason)));
         }
-        let unknown: Vec<&str> = self
-            .tree
-            .lookups(view.n)
-            .into_iter()
-            .filter(|(_, end, _)| matches!(end, End::Failed | End::Throttled | End::Dead))
-            .map(|(source, ..)| source)
-            .collect();
+        let unknown = self.tree.failed(view.n);
         if !unknown.is_empty() {
             parts.push((Some(Paint::Bad), format!("  ! {} failed", unknown.join(", "))));
         }

@@ -101,9 +101,9 @@ fn address(tree: &Tree, graph: &Graph, beliefs: &Beliefs, held: &Held, rank: usi
     let item = tree.node(held.node).observable;
     let reason = |(user, strength): &(usize, f64)| {
         let mut path = explain::path_to(tree, graph, beliefs, *user);
-        path.push(Step { value: item.to_string(), via: Some(Channel::Address.as_str()) });
+        path.push(Step { value: item.to_string(), via: Some(Channel::Address.as_str().into()) });
         Reason {
-            channel: Channel::Address.as_str(),
+            channel: Channel::Address.as_str().into(),
             strength: super::round(*strength),
             text: format!("is used by {}", explain::domain_text(graph, *user)),
             path,

@@ -19,7 +19,7 @@ pub fn reasons(tree: &Tree, graph: &Graph, beliefs: &Beliefs, d: usize) -> Vec<R
         .map(|tie| {
             let asset = &graph.assets[tie.asset];
             Reason {
-                channel: asset.channel.as_str(),
+                channel: asset.channel.as_str().into(),
                 strength: (tie.strength * 1e6).round() / 1e6,
                 text: text(tree, graph, asset, &tie),
                 path: path(tree, graph, beliefs, Some(tie), d),
@@ -78,14 +78,14 @@ fn path(tree: &Tree, graph: &Graph, beliefs: &Beliefs, last: Option<Tie>, to: us
     let mut tie = last;
     while let Some(t) = tie {
         let asset = &graph.assets[t.asset];
-        let channel = Some(asset.channel.as_str());
+        let channel = || Some(asset.channel.as_str().into());
         if let Some(step) = back.last_mut() {
-            step.via = channel;
+            step.via = channel();
         }
         back.push(Step { value: asset_text(tree, asset), via: None });
         let Some(from) = t.from else { break };
         if let Some(step) = back.last_mut() {
-            step.via = channel;
+            step.via = channel();
         }
         back.push(Step { value: domain_text(graph, from), via: None });
         if graph.domains[from].seed || back.len() >= STEPS {

@@ -13,7 +13,11 @@ mod graph;
 mod interval;
 mod uses;
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use kudzu_shared::observable::Kind;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::tree::Tree;
 use belief::Beliefs;
@@ -28,14 +32,15 @@ const FLOOR: f64 = 0.05;
 const TAIL: f64 = 0.18;
 
 /// A domain or address ranked as next attack source.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Candidate {
     /// 1 is the best; domains and addresses are ranked apart, domains come first.
     pub rank: usize,
     /// Its text.
     pub value: String,
     /// `domain-name`, `ipv4-addr` or `ipv6-addr`.
-    pub kind: &'static str,
+    #[serde(deserialize_with = "kind")]
+    pub kind: KindName,
     /// 0 to 1; comparable within one result only.
     pub score: f64,
     /// How sure that is.
@@ -58,8 +63,17 @@ pub struct Candidate {
     pub autonomous_systems: Vec<String>,
 }
 
+/// A name that [`Kind::as_str`] gives; written out, it would have to be borrowed from what is read.
+pub type KindName = &'static str;
+
+fn kind<'de, D: Deserializer<'de>>(d: D) -> Result<&'static str, D::Error> {
+    let name = String::deserialize(d)?;
+    let kind = Kind::from_name(&name).ok_or_else(|| D::Error::custom(format!("there is no kind {name:?}")))?;
+    Ok(kind.as_str())
+}
+
 /// How sure a candidate is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Band {
     /// Several independent ties, within a group that looks like one hand.
@@ -71,10 +85,10 @@ pub enum Band {
 }
 
 /// Why a candidate is one: a tie to something believed already.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Reason {
     /// Kind of tie: `address`, `name-server`, `registrant`, `certificate`, `mail-host`, ...
-    pub channel: &'static str,
+    pub channel: Cow<'static, str>,
     /// What it adds, 0 to 1.
     pub strength: f64,
     /// In words.
@@ -84,13 +98,13 @@ pub struct Reason {
 }
 
 /// One step of a path.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Step {
     /// What stands here.
     pub value: String,
     /// How the last step leads here; absent for the first.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub via: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Cow<'static, str>>,
 }
 
 /// Ranks the domains and addresses of a tree: domains first, best first, then addresses.

@@ -57,6 +57,13 @@ impl Known {
         self.answers.retain(|_, answer| keep(answer));
     }
 
+    /// Takes in what another job has learned, where this one knows nothing.
+    pub fn join(&mut self, other: Known) {
+        for (question, answer) in other.answers {
+            self.answers.entry(question).or_insert(answer);
+        }
+    }
+
     /// Gives the answer to these questions (bit by index) of a lookup, once. One that leaves
     /// out some of them is none.
     pub fn take(&mut self, ask: u8, round: u8, key: &Observable, questions: u32) -> Option<Answer> {

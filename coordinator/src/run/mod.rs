@@ -44,6 +44,7 @@ pub const fn task_queue(class: Class) -> &'static str {
 }
 
 /// What a coordinator stands on.
+#[derive(Clone)]
 pub struct StartOptions {
     /// Window, packing, rounds.
     pub config: config::Coordinator,
@@ -93,6 +94,7 @@ struct Inner {
     reply_to: String,
     inboxes: Inboxes,
     shutdown: Shutdown,
+    gone: CancellationToken,
     _router: Task<()>,
 }
 
@@ -178,8 +180,15 @@ impl Coordinator {
         options.broker.declare(&reply_to, Durability::Exclusive).await?;
         let consumer = options.broker.consume(&reply_to, PREFETCH).await?;
         let inboxes = Inboxes::default();
-        let router = task::spawn("results", route(consumer, Arc::clone(&inboxes)));
-        Ok(Handle(Arc::new(Inner { options, reply_to, inboxes, shutdown, _router: router })))
+        let gone = CancellationToken::new();
+        let router = task::spawn("results", {
+            let (inboxes, gone) = (Arc::clone(&inboxes), gone.clone());
+            async move {
+                route(consumer, inboxes).await;
+                gone.cancel();
+            }
+        });
+        Ok(Handle(Arc::new(Inner { options, reply_to, inboxes, shutdown, gone, _router: router })))
     }
 }
 
@@ -202,6 +211,16 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
 }
 
 impl Handle {
+    /// What it stands on.
+    pub fn options(&self) -> &StartOptions {
+        &self.0.options
+    }
+
+    /// Ends once the queue of its results is gone: its jobs cannot go on. Cancel safe.
+    pub async fn gone(&self) {
+        self.0.gone.cancelled().await;
+    }
+
     /// Runs a job that begins now.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ pub mod build;
 pub mod coverage;
 pub mod order;
 pub mod rules;
+pub mod shown;
 pub mod write;
 pub mod zones;
 

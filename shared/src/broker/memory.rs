@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, Consumer, Delivery, Durability, Error, Settle, Subscription};
+use super::{Broker, Consumer, Delivery, Durability, Error, Health, Settle, Subscription};
 use crate::task::lock;
 
 /// Hints that a slow subscriber may lag behind before it loses the oldest.
@@ -167,6 +167,13 @@ impl Broker for Memory {
             topics.remove(topic);
         }
         Ok(())
+    }
+
+    fn health(&self) -> Health {
+        match self.open() {
+            Ok(()) => Health::Up,
+            Err(error) => Health::Down(Some(error.to_string())),
+        }
     }
 
     async fn subscribe(&self, topic: &str) -> Result<Box<dyn Subscription>, Error> {

@@ -46,6 +46,17 @@ pub enum Error {
     },
 }
 
+/// How it stands with the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It is there.
+    Up,
+    /// It is there, and the broker takes nothing from it: an alarm of memory or disk.
+    Blocked(String),
+    /// It is not, and why, if that is known.
+    Down(Option<String>),
+}
+
 /// Where a queue lives and what it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
@@ -74,6 +85,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Sends a hint to whoever is subscribed to the topic now. Never waits for them: a hint
     /// may get lost, so it may hasten a thing and never be the only way to learn of it.
     async fn publish_fanout(&self, topic: &str, hint: Bytes) -> Result<(), Error>;
+
+    /// Whether it takes and gives messages now.
+    fn health(&self) -> Health;
 
     /// Hears the topic's hints from now on.
     async fn subscribe(&self, topic: &str) -> Result<Box<dyn Subscription>, Error>;
@@ -116,7 +130,7 @@ impl std::fmt::Debug for Delivery {
 
 /// Ends a delivery. Neither method waits: a remote back end queues the message to its
 /// connection, bounded by the prefetch.
-pub trait Settle: Send {
+pub trait Settle: Send + Sync {
     /// Done: never deliver it again.
     fn ack(self: Box<Self>);
     /// Give it back to the queue.

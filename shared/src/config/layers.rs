@@ -11,6 +11,8 @@ use super::error::{ConfigErrors, Origin, Problem};
 use super::sections::Config;
 use super::vars::Vars;
 
+/// Sections in which secrets may stand.
+const GUARDED: [&str; 6] = ["archive", "broker", "client", "pdns", "redis", "sources"];
 const PREFIX: &str = "KUDZU_";
 /// A file longer than this is none of settings.
 const MAX_FILE: u64 = 1024 * 1024;
@@ -187,6 +189,9 @@ impl Layers {
 fn is_text(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pdns", key] => matches!(key, "url" | "user" | "password" | "api_key" | "header" | "rdata_path"),
+        ["archive", key] => matches!(key, "url" | "endpoint" | "region" | "access_key" | "secret_key"),
+        ["broker" | "redis", "url"] | ["client", "url" | "token"] | ["api", "listen" | "advertise"] => true,
+        ["api", "tokens", _, key] => matches!(key, "tenant" | "sha256" | "expires"),
         ["sources", _, key] => {
             matches!(key, "url" | "relation" | "value" | "api_key" | "max_tlp" | "marking")
         }
@@ -197,7 +202,8 @@ fn is_text(path: &[String]) -> bool {
 
 /// Where secrets may stand, an error of the wrong type must not quote what it found.
 fn without_values(path: &[String], what: &str) -> String {
-    let guarded = path.first().is_none_or(|section| matches!(section.as_str(), "pdns" | "sources"));
+    let guarded =
+        path.first().is_none_or(|section| GUARDED.contains(&section.as_str()));
     let quoted = ["invalid type: ", "invalid value: "].iter().find(|p| what.starts_with(**p));
     match quoted.zip(what.rsplit_once(", expected ")) {
         Some((start, (found, expected))) if guarded => {

@@ -7,17 +7,22 @@
 use std::path::{Path, PathBuf};
 
 mod check;
+mod check_service;
+mod cluster;
 mod error;
 mod layers;
 mod sections;
+mod service;
 mod value;
 mod vars;
 
+pub use cluster::{Archive, Place, PlaceError};
 pub use error::{ConfigErrors, Origin, Problem};
 pub use sections::{
     Certs, Config, Coordinator, DeclaredSource, Dns, HttpLimits, PackFiles, Pdns, PolicyDefaults, Rdap,
     Worker,
 };
+pub use service::{Api, Auth, Broker, Client, Redis, Scope, Tenant, Token, is_tenant};
 pub use value::{REDACTED, Secret};
 pub use vars::{Process, Vars};
 

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Archive;
+use super::service::{Api, Broker, Client, Redis, Tenant};
 use super::value::{self, Secret};
 use crate::limits::Limit;
 use crate::marking::{Pap, Tlp};
@@ -33,6 +35,18 @@ pub struct Config {
     pub worker: Worker,
     /// The coordinator.
     pub coordinator: Coordinator,
+    /// The archive.
+    pub archive: Archive,
+    /// RabbitMQ.
+    pub broker: Broker,
+    /// Redis.
+    pub redis: Redis,
+    /// The API of a coordinator.
+    pub api: Api,
+    /// Tenants, by name.
+    pub tenants: BTreeMap<String, Tenant>,
+    /// The coordinator that the commands ask.
+    pub client: Client,
     /// What a job may do where it does not say.
     pub policy: PolicyDefaults,
     /// HTTP JSON sources declared without code, by name.
@@ -334,11 +348,30 @@ pub struct Coordinator {
     pub rounds: u32,
     /// How long a task may stay unanswered before it is sent again.
     pub redispatch_ms: u64,
+    /// Jobs that one coordinator runs at a time.
+    pub jobs: u16,
+    /// Jobs without an end in the whole cluster; more are refused.
+    pub open: u32,
+    /// How long a coordinator holds the message of a job before it passes it on, to itself or
+    /// to another; RabbitMQ's consumer timeout must be longer.
+    pub hold_ms: u64,
+    /// How often a coordinator looks for jobs that nobody has in hand.
+    pub sweep_ms: u64,
 }
 
 impl Default for Coordinator {
     fn default() -> Self {
-        Self { window: 16_384, task_questions: 256, task_delay_ms: 5, rounds: 2, redispatch_ms: 60_000 }
+        Self {
+            window: 16_384,
+            task_questions: 256,
+            task_delay_ms: 5,
+            rounds: 2,
+            redispatch_ms: 60_000,
+            jobs: 16,
+            open: 10_000,
+            hold_ms: 600_000,
+            sweep_ms: 5_000,
+        }
     }
 }
 

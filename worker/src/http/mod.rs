@@ -337,10 +337,14 @@ async fn before<F: Future>(end: Option<Instant>, future: F) -> Option<F::Output>
     }
 }
 
-fn client(limits: &HttpLimits, scope: Scope) -> Result<Client, Error> {
+/// Gives HTTP clients their cryptography. Whoever installed one before keeps it: any will do.
+pub fn install_provider() {
     static PROVIDER: OnceLock<()> = OnceLock::new();
-    // Whoever installed one before keeps it: any provider will do.
     PROVIDER.get_or_init(|| drop(rustls::crypto::ring::default_provider().install_default()));
+}
+
+fn client(limits: &HttpLimits, scope: Scope) -> Result<Client, Error> {
+    install_provider();
     let builder = || {
         Client::builder()
             .user_agent(limits.user_agent.as_str())

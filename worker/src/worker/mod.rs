@@ -41,6 +41,9 @@ const BACKLOG: usize = 1024;
 /// How long results and cache entries are flushed after the lanes have ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
+/// Every class of sources.
+const CLASSES: [Class; 3] = [Class::Dns, Class::Http, Class::Local];
+
 /// The queue that tasks of a class travel on.
 pub const fn queue(class: Class) -> &'static str {
     match class {
@@ -55,6 +58,8 @@ pub const fn queue(class: Class) -> &'static str {
 pub struct WorkerConfig {
     /// What it calls itself in results.
     pub name: String,
+    /// Classes of sources it works for.
+    pub classes: Vec<Class>,
     /// DNS lookups in flight.
     pub lookups: usize,
     /// HTTP exchanges in flight.
@@ -73,6 +78,7 @@ impl WorkerConfig {
         let size = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
             name: name.into(),
+            classes: CLASSES.to_vec(),
             lookups: size(config.worker.lookups),
             http_lookups: size(config.worker.http_lookups),
             // Tasks may be small: enough of them to fill the slots all the same. HTTP tasks
@@ -190,10 +196,11 @@ impl Worker {
             slots: Arc::new(Semaphore::new(most)),
             most,
         });
-        let classes = [Class::Dns, Class::Http, Class::Local];
-        let mut consumers = Vec::with_capacity(classes.len());
-        for (class, prefetch) in classes.into_iter().zip(config.prefetch) {
-            consumers.push((class, consume(&*broker, class, prefetch).await?));
+        let mut consumers = Vec::with_capacity(CLASSES.len());
+        for (class, prefetch) in CLASSES.into_iter().zip(config.prefetch) {
+            if config.classes.contains(&class) {
+                consumers.push((class, consume(&*broker, class, prefetch).await?));
+            }
         }
         let hints = broker.subscribe(Over::TOPIC).await;
         let hints = hints.map_err(|source| Error::Consume { queue: Over::TOPIC, source })?;

@@ -13,7 +13,7 @@ use rand::Rng as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Error;
+use super::super::{Error, Health};
 use crate::task::{self, Task};
 
 /// How long setting up a channel may take. A broker that has just started may leave a
@@ -26,17 +26,6 @@ const CONNECT: Duration = Duration::from_secs(10);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
 /// How often a connection is looked at beside its events.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How it stands with a connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Health {
-    /// It is there.
-    Up,
-    /// It is there, and the broker takes nothing from it: an alarm of memory or disk.
-    Blocked(String),
-    /// It is not, and why, if that is known.
-    Down(Option<String>),
-}
 
 #[derive(Clone)]
 enum State {

@@ -19,10 +19,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{Broker, Consumer, Durability, Error, Subscription};
+use super::{Broker, Consumer, Durability, Error, Health, Subscription};
 use crate::task::{self, Task, lock};
 use consumer::{From, RabbitConsumer};
-pub use link::Health;
 use link::Link;
 use publisher::{Outgoing, To};
 use topology::Fault;
@@ -79,7 +78,7 @@ impl Rabbit {
     }
 
     /// How it stands with the connection that publishes, and the one that consumes.
-    pub fn health(&self) -> (Health, Health) {
+    pub fn connections(&self) -> (Health, Health) {
         (self.0.publishing.health(), self.0.consuming.health())
     }
 
@@ -129,6 +128,13 @@ impl Broker for Rabbit {
             // A hint may get lost.
             Ok(()) | Err(mpsc::error::TrySendError::Full(_)) => Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(Error::Closed),
+        }
+    }
+
+    fn health(&self) -> Health {
+        match self.connections() {
+            (down @ Health::Down(_), _) | (_, down @ Health::Down(_)) => down,
+            (publishing, _) => publishing,
         }
     }
 

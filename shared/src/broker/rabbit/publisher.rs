@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::super::Error;
-use super::link::{Health, Link};
+use super::super::{Error, Health};
+use super::link::Link;
 use super::topology::{self, Fault};
 
 /// Messages that are not confirmed at a time. RabbitMQ gains nothing beyond.

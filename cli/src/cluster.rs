@@ -1,0 +1,67 @@
+//! What a process of a cluster stands on: the broker, the cache and the limits that the settings
+//! name.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kudzu_shared::broker::rabbit::Rabbit;
+use kudzu_shared::cache::{self, Cache};
+use kudzu_shared::config::{Config, Secret};
+use kudzu_shared::limits::{self, Limiter};
+use kudzu_shared::redis;
+use secrecy::SecretString;
+
+use crate::exit::Failure;
+
+/// The back ends of one process.
+pub struct Backs {
+    /// RabbitMQ.
+    pub broker: Rabbit,
+    /// Redis, or this process's own memory.
+    pub cache: Arc<dyn Cache>,
+    /// The same.
+    pub limiter: Arc<dyn Limiter>,
+}
+
+impl Backs {
+    /// Starts to connect; what is asked meanwhile waits, or is a miss.
+    ///
+    /// # Errors
+    /// When no broker is named, or a URL is none.
+    pub fn connect(config: &Config, name: &str) -> Result<Self, Failure> {
+        let url = config.broker.url.as_ref().ok_or_else(|| {
+            Failure::usage(
+                "there is no broker: set KUDZU_BROKER__URL=amqp://USER:PASSWORD@HOST:PORT/VHOST \
+                 (kudzu up starts a whole cluster on this machine)",
+            )
+        })?;
+        let broker = Rabbit::new(&secret(url), name).map_err(|e| Failure::usage(format!("broker.url: {e}")))?;
+        let (cache, limiter): (Arc<dyn Cache>, Arc<dyn Limiter>) = match &config.redis.url {
+            Some(url) => {
+                let connect = || {
+                    let redis = redis::Redis::new(&secret(url)).context("redis.url");
+                    redis.map_err(Failure::Usage)
+                };
+                // One connection each: what fills the cache does not hold up the limits.
+                (Arc::new(cache::Redis::new(connect()?)), Arc::new(limits::Redis::new(connect()?)))
+            }
+            None => (
+                Arc::new(cache::Memory::new(config.worker.cache_bytes)),
+                Arc::new(limits::Memory::new()),
+            ),
+        };
+        Ok(Self { broker, cache, limiter })
+    }
+}
+
+fn secret(text: &Secret) -> SecretString {
+    SecretString::from(text.expose().to_owned())
+}
+
+/// What a process calls itself where nobody says.
+pub fn name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "kudzu" } else { host };
+    format!("{host}-{}", std::process::id())
+}

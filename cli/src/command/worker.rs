@@ -1,0 +1,87 @@
+//! `kudzu worker`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kudzu_shared::source::Class;
+use kudzu_shared::task::{self, Shutdown};
+use kudzu_shared::time::{Clock, SystemClock};
+use kudzu_worker::{Worker, WorkerConfig};
+
+use crate::args::Global;
+use crate::args::cluster::{WorkClass, Worker as Args};
+use crate::args::job::EngineArgs;
+use crate::cluster::{Backs, name};
+use crate::embedded::{self, nobody};
+use crate::exit::{End, Outcome};
+use crate::{interrupt, settings};
+
+/// How long lookups in hand may take when the worker ends; the rest is given back.
+const DRAIN: Duration = Duration::from_secs(20);
+/// Pause before it starts again after its queues were gone.
+const AGAIN: Duration = Duration::from_secs(1);
+
+pub async fn run(global: &Global, args: &Args) -> Outcome {
+    let config = settings::load(global, &EngineArgs::default())?;
+    let name = args.name.clone().unwrap_or_else(name);
+    let backs = Backs::connect(&config, &name)?;
+    let registry = embedded::registry(&config)?;
+    let classes: Vec<Class> = if args.classes.is_empty() {
+        vec![Class::Dns, Class::Http, Class::Local]
+    } else {
+        args.classes.iter().map(|c| class(*c)).collect()
+    };
+    let asks_dns = classes.contains(&Class::Dns)
+        && registry.catalogue().iter().any(|s| s.class == Class::Dns && s.unavailable.is_none());
+    let resolver = match asks_dns {
+        true => kudzu_worker::start_resolver(&config.dns).await.context("start the resolver")?,
+        false => nobody(),
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    interrupt::take_over();
+    let shutdown = Shutdown::new(DRAIN);
+    let ending = {
+        let shutdown = shutdown.clone();
+        async move {
+            interrupt::requested().await;
+            shutdown.begin();
+        }
+    };
+    let mut ending = std::pin::pin!(ending);
+    while !shutdown.is_stopping() {
+        let worker = Worker::new(
+            WorkerConfig { classes: classes.clone(), ..WorkerConfig::new(name.clone(), &config) },
+            Arc::new(backs.broker.clone()),
+            Arc::clone(&backs.cache),
+            Arc::clone(&backs.limiter),
+            registry.clone(),
+            Arc::clone(&resolver),
+            Arc::clone(&clock),
+        );
+        tracing::info!(name, ?classes, "works");
+        let mut running = task::spawn("worker", worker.run(shutdown.child()));
+        let ran = tokio::select! {
+            ran = &mut running => ran,
+            () = &mut ending => {
+                tracing::info!(name, "ends: finishes or gives back what it has");
+                running.await
+            }
+        };
+        ran.context("run the worker")?.context("run the worker")?;
+        if !shutdown.is_stopping() {
+            tracing::warn!("its queues are gone; it asks for them again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+    backs.broker.close();
+    Ok(End::Complete)
+}
+
+fn class(class: WorkClass) -> Class {
+    match class {
+        WorkClass::Dns => Class::Dns,
+        WorkClass::Http => Class::Http,
+        WorkClass::Local => Class::Local,
+    }
+}

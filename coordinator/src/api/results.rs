@@ -1,0 +1,128 @@
+//! Results of jobs that have ended: the tree, candidates, coverage.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State as With};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+use kudzu_shared::config::Scope;
+use kudzu_shared::job::JobId;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Api;
+use super::auth::Caller;
+use super::problem::Problem;
+use crate::cluster::result;
+use crate::cluster::shelf::{Ended, ResultRecord};
+
+impl Api {
+    /// The result of a job of the caller's.
+    pub(super) async fn ended(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(JobId, Ended, ResultRecord), Problem> {
+        let (id, _) = self.visible(caller, id).await?;
+        let end = self.cluster.shelf().ended(id).await?;
+        let end = end.ok_or_else(|| Problem::not_yet("it has not ended: see /v1/jobs/{id}/events"))?;
+        let result = end.result.clone().ok_or_else(|| {
+            let reason = end.reason.clone().unwrap_or_default();
+            Problem::not_found(format!("the job is dead and has no result: {reason}"))
+        })?;
+        Ok((id, end, result))
+    }
+}
+
+/// The form of a tree.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Form {
+    format: Option<String>,
+}
+
+/// The canonical tree, streamed.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/tree", tag = "results",
+    params(("id" = String, Path), ("format" = Option<String>, Query, description = "ndjson")),
+    responses(
+        (status = 200, content_type = "application/x-ndjson", body = String),
+        (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+    )
+)]
+pub(super) async fn tree(
+    With(api): With<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(form): Query<Form>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Read)?;
+    let format = form.format.as_deref().unwrap_or("ndjson");
+    if format != "ndjson" {
+        return Err(Problem::malformed("format: there is ndjson"));
+    }
+    let (id, end, result) = api.ended(&caller, &id).await?;
+    let shelf = api.cluster.shelf();
+    // The first piece is read before anything is said: what is damaged is not served.
+    shelf.piece(id, end.epoch, 0).await?;
+    let pieces = result::pieces(shelf.clone(), id, end.epoch, result.pieces);
+    let mut response = Response::new(Body::from_stream(pieces));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
+    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", result.sha256)) {
+        headers.insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// Domains and addresses ranked as next attack sources, with reasons.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/candidates", tag = "results", params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Object), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem),
+    )
+)]
+pub(super) async fn candidates(
+    With(api): With<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Read)?;
+    let (id, end, _) = api.ended(&caller, &id).await?;
+    let candidates = api.cluster.shelf().candidates(id, end.epoch).await?;
+    let candidates = candidates.ok_or_else(|| Problem::damaged("the candidates are missing"))?;
+    let mut response = Response::new(Body::from(candidates));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// What was asked of each source, and what came of it.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}/coverage", tag = "results", params(("id" = String, Path)),
+    responses(
+        (status = 200, body = Object), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem),
+    )
+)]
+pub(super) async fn coverage(
+    With(api): With<Api>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    caller.may(Scope::Read)?;
+    let (_, _, result) = api.ended(&caller, &id).await?;
+    Ok(Json(result.coverage))
+}
+
+/// A response of another coordinator, passed on.
+pub(super) fn passed_on(upstream: reqwest::Response) -> Response {
+    let mut response = upstream.status().into_response();
+    for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
+        if let Some(value) = upstream.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    *response.body_mut() = Body::from_stream(upstream.bytes_stream());
+    response
+}

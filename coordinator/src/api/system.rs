@@ -1,0 +1,111 @@
+//! Health, the description of the API, and the sources there are.
+
+use axum::Json;
+use axum::extract::{Path, State as With};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use kudzu_shared::broker::Health;
+use kudzu_shared::config::Scope;
+use kudzu_shared::job::JobId;
+use kudzu_shared::source::SourceInfo;
+use serde::Serialize;
+use subtle::ConstantTimeEq as _;
+use utoipa::{OpenApi, ToSchema};
+
+use super::Api;
+use super::auth::Caller;
+use super::forward::SECRET;
+use super::problem::Problem;
+
+/// The API as OpenAPI 3.1, from the code.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(title = "kudzu", description = "Pivot and enrichment jobs over public sources"),
+    paths(
+        super::jobs::submit,
+        super::jobs::list,
+        super::jobs::show,
+        super::jobs::cancel,
+        super::jobs::replay,
+        super::events::events,
+        super::results::tree,
+        super::results::candidates,
+        super::results::coverage,
+        sources,
+        healthz,
+        readyz,
+        openapi,
+    )
+)]
+pub struct Description;
+
+/// Whether the process is alive.
+#[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = String)))]
+pub(super) async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+/// Whether it can do its work, and why not.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    ready: bool,
+    /// The connection to the broker: up, blocked or down, and why.
+    broker: String,
+    /// Jobs that run here.
+    jobs: usize,
+    /// Jobs without an end in the whole cluster, as the sweep saw them.
+    open: usize,
+}
+
+/// Whether it can do its work.
+#[utoipa::path(
+    get, path = "/readyz", tag = "system",
+    responses((status = 200, body = Ready), (status = 503, body = Ready))
+)]
+pub(super) async fn readyz(With(api): With<Api>) -> Response {
+    let health = api.cluster.health();
+    let ready = health == Health::Up && !api.shutdown.is_stopping();
+    let broker = match health {
+        Health::Up => "up".to_owned(),
+        Health::Blocked(why) => format!("blocked: {why}"),
+        Health::Down(why) => format!("down: {}", why.unwrap_or_else(|| "not connected yet".into())),
+    };
+    let body =
+        Ready { ready, broker, jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+/// This description.
+#[utoipa::path(get, path = "/v1/openapi.json", tag = "system", responses((status = 200, body = Object)))]
+pub(super) async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+/// The sources: what they take and return, whom they reach, and whether they work.
+#[utoipa::path(
+    get, path = "/v1/sources", tag = "system",
+    responses((status = 200, body = Object), (status = 401, body = Problem))
+)]
+pub(super) async fn sources(With(api): With<Api>, caller: Caller) -> Result<Json<Vec<SourceInfo>>, Problem> {
+    caller.may(Scope::Read)?;
+    let mut catalogue = api.cluster.options().run.catalogue.clone();
+    // Where it stands in a private network is nobody's business.
+    catalogue.iter_mut().for_each(|s| s.endpoint = None);
+    Ok(Json(catalogue))
+}
+
+/// For other coordinators: whether a job runs here.
+pub(super) async fn runs(
+    With(api): With<Api>,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let given = headers.get(SECRET).map(|v| v.as_bytes()).unwrap_or_default();
+    let none = || Problem::not_found("there is nothing here");
+    if !bool::from(given.ct_eq(api.secret.as_bytes())) {
+        return Err(none());
+    }
+    let id: JobId = id.parse().map_err(|_| none())?;
+    if api.cluster.board().get(id).is_some() { Ok(StatusCode::NO_CONTENT) } else { Err(none()) }
+}

@@ -1,0 +1,280 @@
+//! Jobs of a cluster: whichever coordinators come and go, every job that was accepted ends
+//! once, with the bytes of the run without faults. On paused time, over the real queues.
+//!
+//! Replay one with `KUDZU_TEST_SEED=17`.
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests"
+)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::case::{Case, Memo};
+use common::cluster::{Cluster as Sim, Faults};
+use common::driver::{self, Order};
+use common::reference::Reference;
+use common::rng::Rng;
+use common::worlds;
+use kudzu_coordinator::cluster::peers::Alone;
+use kudzu_coordinator::cluster::record::{About, Record};
+use kudzu_coordinator::cluster::shelf::{EndState, Ended, Shelf};
+use kudzu_coordinator::cluster::{Cluster, Options, Running, SubmitError};
+use kudzu_coordinator::core::job::Settings;
+use kudzu_shared::archive::{Archive, Store};
+use kudzu_shared::broker::{Broker as _, Durability};
+use kudzu_shared::config;
+use kudzu_shared::job::JobId;
+use kudzu_shared::task::Shutdown;
+use kudzu_shared::wire::Due;
+
+const SEEDS: u64 = 60;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Coordinators beside simulated workers, on one archive.
+struct Many {
+    sim: Sim,
+    archive: Arc<Store>,
+    shelf: Shelf,
+    hold: Duration,
+}
+
+/// A coordinator. Dropped, it is gone as by a kill: it says nothing and gives nothing back.
+struct One {
+    cluster: Cluster,
+    running: Running,
+    shutdown: Shutdown,
+}
+
+impl Many {
+    async fn new(seed: u64, case: &Case, faults: Faults) -> Self {
+        let config = config::Coordinator { redispatch_ms: 5_000, ..config::Coordinator::default() };
+        let sim = Sim::start(case, seed, 2, faults, config).await;
+        let archive = Arc::new(Store::memory());
+        let shelf = Shelf::new(Arc::clone(&archive) as Arc<dyn Archive>);
+        Self { sim, archive, shelf, hold: HOUR }
+    }
+
+    async fn coordinator(&self, name: &str) -> One {
+        let options = Options {
+            run: self.sim.handle.options().clone(),
+            archive: Arc::clone(&self.archive) as Arc<dyn Archive>,
+            name: name.into(),
+            address: None,
+            jobs: 4,
+            open: 100,
+            hold: self.hold,
+            sweep: Duration::from_secs(5),
+            retention: None,
+            peers: Arc::new(Alone),
+        };
+        let shutdown = Shutdown::new(Duration::from_secs(10));
+        let (cluster, running) = Cluster::start(options, shutdown.clone()).await.unwrap();
+        One { cluster, running, shutdown }
+    }
+
+    async fn end(&self, id: JobId) -> Ended {
+        let wait = async {
+            loop {
+                if let Some(end) = self.shelf.ended(id).await.unwrap() {
+                    return end;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(HOUR, wait).await.unwrap_or_else(|_| panic!("job {id} does not end"))
+    }
+}
+
+impl One {
+    async fn submit(&self, case: &Case) -> Result<bool, SubmitError> {
+        let about = About { submitted_ms: self.cluster.options().run.clock.now_ms(), ..About::default() };
+        let accepted = self.cluster.submit(&case.spec, &case.plan, &case.budgets, about).await?;
+        Ok(accepted.repeated)
+    }
+}
+
+fn cases(seed: u64, n: u64) -> Vec<Case> {
+    let case = |n| {
+        let mut case = Case::within(seed, seed * 1_000 + n);
+        case.spec.id = JobId(u128::from(seed) << 64 | u128::from(n) + 1);
+        case.budgets.deadline_ms = None;
+        case
+    };
+    (0..n).map(case).collect()
+}
+
+/// The digest without any fault and any cluster.
+fn plain(case: &Case) -> String {
+    let reference = Reference::new(case, Settings::default().rounds);
+    let ran = driver::run(&reference, &Order::plain(Settings::default()), &mut Memo::new()).unwrap();
+    ran.tree.write_ndjson(&mut std::io::sink(), None).unwrap().hex()
+}
+
+fn on_paused_time<T>(future: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(future)
+}
+
+fn sha(end: &Ended) -> Option<String> {
+    end.result.as_ref().map(|r| r.sha256.clone())
+}
+
+#[test]
+fn jobs_outlive_their_coordinators() {
+    let mut taken_over = 0;
+    for seed in worlds(SEEDS) {
+        let cases = cases(seed, 3);
+        let want: Vec<String> = cases.iter().map(plain).collect();
+        let mut rng = Rng::new(seed);
+        let faults = Faults {
+            delay: *rng.pick(&[20, 900]),
+            twice: *rng.pick(&[0, 50]),
+            dies: *rng.pick(&[0, 20]),
+            parts: *rng.pick(&[0, 50]),
+            cached: rng.percent(30),
+            ..Faults::default()
+        };
+        on_paused_time(async {
+            let mut many = Many::new(seed, &cases[0], faults).await;
+            many.hold = Duration::from_millis(*rng.pick(&[700, 3_600_000]));
+            let mut all = vec![many.coordinator("0").await, many.coordinator("1").await];
+            for case in &cases {
+                assert!(!all[0].submit(case).await.unwrap());
+            }
+            for n in 2..2 + rng.below(6) {
+                tokio::time::sleep(Duration::from_millis(rng.below(1_500))).await;
+                let victim = all.remove(rng.below(all.len() as u64) as usize);
+                if rng.percent(50) {
+                    drop(victim);
+                } else {
+                    victim.shutdown.begin();
+                    victim.running.ended().await;
+                }
+                all.push(many.coordinator(&n.to_string()).await);
+            }
+            for (case, want) in cases.iter().zip(&want) {
+                let end = many.end(case.spec.id).await;
+                taken_over += end.epoch.saturating_sub(1);
+                assert_eq!(end.state, EndState::Complete, "{}={seed}", common::SEED);
+                assert_eq!(sha(&end).as_ref(), Some(want), "{}={seed}: other bytes", common::SEED);
+            }
+            // Nothing is left for anybody to do.
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert!(many.shelf.open_jobs().await.unwrap().is_empty());
+            let depth = many.sim.broker.depth(Due::QUEUE).unwrap();
+            assert_eq!((depth.ready, depth.unsettled), (0, 0), "{}={seed}", common::SEED);
+        });
+    }
+    println!("{taken_over} take-overs");
+}
+
+#[test]
+fn the_same_submit_in_parallel_is_one_job() {
+    let cases = cases(1, 2);
+    on_paused_time(async {
+        let many = Many::new(1, &cases[0], Faults::default()).await;
+        let one = many.coordinator("a").await;
+        let other = many.coordinator("b").await;
+        let submits = (0..100).map(|n| if n % 2 == 0 { &one } else { &other }.submit(&cases[0]));
+        let answers = futures::future::join_all(submits).await;
+        let new = answers.iter().filter(|a| !*a.as_ref().unwrap()).count();
+        assert_eq!(new, 1);
+        let end = many.end(cases[0].spec.id).await;
+        assert_eq!(sha(&end), Some(plain(&cases[0])));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(many.shelf.last_epoch(cases[0].spec.id).await.unwrap(), 1, "nobody ran it twice");
+        // The same key with another request.
+        let about = About { request: "other".into(), ..About::default() };
+        let (spec, plan, budgets) = (&cases[0].spec, &cases[0].plan, &cases[0].budgets);
+        let refused = one.cluster.submit(spec, plan, budgets, about).await.unwrap_err();
+        assert!(matches!(refused, SubmitError::Conflict(_)), "{refused}");
+    });
+}
+
+#[test]
+fn a_job_whose_message_was_lost_is_found() {
+    let cases = cases(2, 1);
+    on_paused_time(async {
+        let many = Many::new(2, &cases[0], Faults::default()).await;
+        let (spec, plan, budgets) = (&cases[0].spec, &cases[0].plan, &cases[0].budgets);
+        let record = Record::new(spec, plan, budgets, About::default());
+        many.shelf.create_record(spec.id, &record).await.unwrap();
+        many.shelf.open(spec.id, &record).await.unwrap();
+        let _one = many.coordinator("a").await;
+        assert_eq!(sha(&many.end(spec.id).await), Some(plain(&cases[0])));
+    });
+}
+
+#[test]
+fn a_cancel_is_heard_by_whoever_runs_the_job() {
+    let cases = cases(3, 1);
+    on_paused_time(async {
+        let faults = Faults { delay: 60_000, ..Faults::default() };
+        let many = Many::new(3, &cases[0], faults).await;
+        let (one, other) = (many.coordinator("a").await, many.coordinator("b").await);
+        one.submit(&cases[0]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let start = tokio::time::Instant::now();
+        // It runs at one of them; each is told.
+        other.cluster.cancel(cases[0].spec.id).await.unwrap();
+        let end = many.end(cases[0].spec.id).await;
+        assert_eq!((end.state, end.reason.as_deref()), (EndState::Partial, Some("cancelled")));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn a_job_that_never_gets_further_is_dead() {
+    let cases = cases(4, 1);
+    on_paused_time(async {
+        let faults = Faults { delay: 3_600_000, ..Faults::default() };
+        let many = Many::new(4, &cases[0], faults).await;
+        let mut one = many.coordinator("0").await;
+        one.submit(&cases[0]).await.unwrap();
+        for n in 1..8 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(one);
+            one = many.coordinator(&n.to_string()).await;
+        }
+        let end = many.end(cases[0].spec.id).await;
+        assert_eq!(end.state, EndState::Dead);
+        assert!(end.reason.unwrap().contains("without progress"));
+    });
+}
+
+#[test]
+fn what_is_damaged_ends_the_job_and_says_so() {
+    let cases = cases(5, 1);
+    on_paused_time(async {
+        let many = Many::new(5, &cases[0], Faults::default()).await;
+        let id = cases[0].spec.id;
+        many.archive.create(&format!("jobs/{id}/record"), "garbage".into()).await.unwrap();
+        many.archive.create(&format!("open/{id}"), "".into()).await.unwrap();
+        let _one = many.coordinator("a").await;
+        let end = many.end(id).await;
+        assert_eq!((end.state, end.result), (EndState::Dead, None));
+    });
+}
+
+#[test]
+fn a_message_of_another_version_is_parked() {
+    let cases = cases(6, 1);
+    on_paused_time(async {
+        let many = Many::new(6, &cases[0], Faults::default()).await;
+        let _one = many.coordinator("a").await;
+        let mut message = Due { job: JobId(1), epoch: 1, trace: None }.encode().unwrap().to_vec();
+        message[4] = 9; // The major version.
+        many.sim.broker.publish(Due::QUEUE, message.into()).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        many.sim.broker.declare("kudzu.parked", Durability::Durable).await.unwrap();
+        assert_eq!(many.sim.broker.depth("kudzu.parked").unwrap().ready, 1);
+        assert_eq!(many.sim.broker.depth(Due::QUEUE).unwrap().ready, 0);
+    });
+}
