@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use kudzu_shared::config::{Config, ConfigErrors, Dns, Origin, REDACTED, Secret};
+use kudzu_shared::config::{Archive, Config, ConfigErrors, Dns, Origin, REDACTED, Secret};
 use kudzu_shared::marking::{Pap, Tlp};
 
 type Env = HashMap<String, String>;
@@ -327,4 +327,50 @@ fn declared_sources_are_checked() {
     ] {
         assert!(found.iter().any(|f| f.starts_with(part)), "{part}\nnot in\n{}", found.join("\n"));
     }
+}
+
+#[test]
+fn the_archive_is_checked() {
+    let found = errors(parse(
+        "[archive]\nurl = \"s3://key:hunter2@bucket\"\nendpoint = \"http://s3.example\"\naccess_key = \"k\"\n\
+         region = \"\"\nretention_days = 50000\n",
+    ));
+    for part in [
+        "k.toml:2: archive.url: is no name of a bucket",
+        "k.toml:3: archive.endpoint: http is not encrypted: use https, or set allow_http = true",
+        "k.toml:1: archive: access_key and secret_key belong together",
+        "k.toml:5: archive.region: is no region",
+        "k.toml:6: archive.retention_days: 50000 is not in 0 to 36500",
+    ] {
+        assert!(found.iter().any(|f| f.starts_with(part)), "{part}\nnot in\n{}", found.join("\n"));
+    }
+    assert_eq!(found.len(), 5, "{}", found.join("\n"));
+    assert!(!found.join("").contains("hunter2"));
+    for url in ["ftp://x", "file:archive", "s3://", "s3://b/../c"] {
+        let found = errors(parse(&format!("[archive]\nurl = \"{url}\"")));
+        assert!(found[0].starts_with("k.toml:2: archive.url: ") && found.len() == 1, "{found:?}");
+    }
+    let found = errors(parse("[archive]\nendpoint = \"ftp://x\"\nsecret_key = 4112"));
+    assert!(found.len() == 2 && !found.join("").contains("4112"), "{found:?}");
+}
+
+#[test]
+fn the_archive_may_come_from_the_environment() {
+    let vars = [
+        ("KUDZU_ARCHIVE__URL", "s3://bucket/kudzu"),
+        ("KUDZU_ARCHIVE__ENDPOINT", "http://127.0.0.1:9000"),
+        ("KUDZU_ARCHIVE__ALLOW_HTTP", "true"),
+        ("KUDZU_ARCHIVE__ACCESS_KEY", "4112"),
+        ("KUDZU_ARCHIVE__SECRET_KEY", "1.50"),
+        ("KUDZU_ARCHIVE__RETENTION_DAYS", "0"),
+    ];
+    let config = load("", &vars, &[]).unwrap();
+    assert_eq!(config.archive.access_key.as_deref(), Some("4112"));
+    assert_eq!(config.archive.secret_key.as_ref().map(Secret::expose), Some("1.50"));
+    assert_eq!((config.archive.allow_http, config.archive.retention()), (true, None));
+    assert!(!config.dump().contains("1.50"));
+    // Empty is as good as not set.
+    let empty = ["ENDPOINT", "ACCESS_KEY", "SECRET_KEY"].map(|key| format!("KUDZU_ARCHIVE__{key}"));
+    let config = load("", &empty.each_ref().map(|name| (name.as_str(), "")), &[]).unwrap();
+    assert_eq!(config.archive, Archive::default());
 }

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
+use super::cluster::Archive;
 use super::layers::Layers;
 use super::sections::{Config, DeclaredSource, Dns};
 use crate::observable::{Kind, Name, Observable};
@@ -26,6 +27,7 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
     for url in [&mut config.pdns.url, &mut config.certs.url] {
         *url = url.take().filter(|u| !u.trim().is_empty());
     }
+    archive(&mut config.archive, layers);
     dns(config, layers);
     services(config, layers);
     engine(config, layers);
@@ -101,6 +103,32 @@ fn engine(config: &Config, layers: &mut Layers) {
     within(layers, "coordinator.task_delay_ms", coordinator.task_delay_ms, 0..=10_000);
     within(layers, "coordinator.rounds", coordinator.rounds, 0..=5);
     within(layers, "coordinator.redispatch_ms", coordinator.redispatch_ms, 100..=DAY_MS);
+}
+
+fn archive(archive: &mut Archive, layers: &mut Layers) {
+    for text in [&mut archive.endpoint, &mut archive.access_key] {
+        *text = text.take().filter(|t| !t.trim().is_empty());
+    }
+    archive.secret_key = archive.secret_key.take().filter(|s| !s.expose().trim().is_empty());
+    if let Err(e) = archive.place() {
+        layers.complain("archive.url", e.to_string());
+    }
+    if let Some(endpoint) = &archive.endpoint {
+        url(layers, "archive.endpoint", endpoint);
+        let is_plain = url::Url::parse(endpoint).is_ok_and(|u| u.scheme() == "http");
+        if is_plain && !archive.allow_http {
+            let what = "http is not encrypted: use https, or set allow_http = true";
+            layers.complain("archive.endpoint", what.into());
+        }
+    }
+    if archive.access_key.is_some() != archive.secret_key.is_some() {
+        layers.complain("archive", "access_key and secret_key belong together: give both, or none".into());
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    if archive.region.is_empty() || !archive.region.chars().all(plain) {
+        layers.complain("archive.region", "is no region: write \"us-east-1\"".into());
+    }
+    within(layers, "archive.retention_days", archive.retention_days, 0..=36_500);
 }
 
 fn policy(config: &Config, layers: &mut Layers) {

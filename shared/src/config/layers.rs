@@ -187,6 +187,7 @@ impl Layers {
 fn is_text(path: &[String]) -> bool {
     match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["pdns", key] => matches!(key, "url" | "user" | "password" | "api_key" | "header" | "rdata_path"),
+        ["archive", key] => matches!(key, "url" | "endpoint" | "region" | "access_key" | "secret_key"),
         ["sources", _, key] => {
             matches!(key, "url" | "relation" | "value" | "api_key" | "max_tlp" | "marking")
         }
@@ -197,7 +198,8 @@ fn is_text(path: &[String]) -> bool {
 
 /// Where secrets may stand, an error of the wrong type must not quote what it found.
 fn without_values(path: &[String], what: &str) -> String {
-    let guarded = path.first().is_none_or(|section| matches!(section.as_str(), "pdns" | "sources"));
+    let guarded =
+        path.first().is_none_or(|section| matches!(section.as_str(), "archive" | "pdns" | "sources"));
     let quoted = ["invalid type: ", "invalid value: "].iter().find(|p| what.starts_with(**p));
     match quoted.zip(what.rsplit_once(", expected ")) {
         Some((start, (found, expected))) if guarded => {

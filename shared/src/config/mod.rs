@@ -7,12 +7,14 @@
 use std::path::{Path, PathBuf};
 
 mod check;
+mod cluster;
 mod error;
 mod layers;
 mod sections;
 mod value;
 mod vars;
 
+pub use cluster::{Archive, Place, PlaceError};
 pub use error::{ConfigErrors, Origin, Problem};
 pub use sections::{
     Certs, Config, Coordinator, DeclaredSource, Dns, HttpLimits, PackFiles, Pdns, PolicyDefaults, Rdap,

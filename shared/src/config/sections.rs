@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::Archive;
 use super::value::{self, Secret};
 use crate::limits::Limit;
 use crate::marking::{Pap, Tlp};
@@ -33,6 +34,8 @@ pub struct Config {
     pub worker: Worker,
     /// The coordinator.
     pub coordinator: Coordinator,
+    /// The archive.
+    pub archive: Archive,
     /// What a job may do where it does not say.
     pub policy: PolicyDefaults,
     /// HTTP JSON sources declared without code, by name.
