@@ -45,6 +45,28 @@ rust() {
     missing+=("cargo, rustfmt and clippy: install rustup (https://rustup.rs); it brings Rust $channel")
 }
 
+# versitygw VERSION: the S3 server of the tests, into the cache. What it is built from is
+# thrown away again.
+versitygw() {
+    local tools="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kudzu-tools" build
+    [[ -x "$tools/versitygw-$1" ]] && return 0
+    if ! have go; then
+        missing+=("versitygw $1: install Go 1.25 (https://go.dev); it builds the S3 server of the tests")
+        return 0
+    fi
+    echo "setup: building versitygw $1 (some minutes)"
+    mkdir -p "$tools"
+    build=$(mktemp -d "$tools/build.XXXXXX")
+    # A checksum in Go's database goes with each module.
+    if GOPATH="$build" GOMODCACHE="$build/modules" GOCACHE="$build/cache" GOBIN="$build/bin" CGO_ENABLED=0 \
+        go install -modcacherw -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@v$1"; then
+        mv "$build/bin/versitygw" "$tools/versitygw-$1"
+    else
+        missing+=("versitygw $1: go install github.com/versity/versitygw/cmd/versitygw@v$1")
+    fi
+    rm -rf "$build"
+}
+
 case "${1:-}" in
 test)
     package cc gcc # the cryptography of HTTPS is partly in C and assembly
@@ -52,6 +74,7 @@ test)
     PATH="$PATH:/usr/sbin" package rabbitmq-server rabbitmq-server # the broker of a cluster
     package redis-server redis-server                              # its cache
     PATH="$PATH:/usr/sbin" package nsd nsd # what the comparison of resolvers asks
+    versitygw 1.8.0 # its archive
     rust
     ;;
 bench-dns)

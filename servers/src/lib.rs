@@ -1,11 +1,12 @@
-//! Private RabbitMQ and Redis servers on free ports of 127.0.0.1, from the system's packages.
-//! They keep their data in a folder of their own, and end with whoever started them, however
-//! that ends.
+//! Private RabbitMQ, Redis and S3 servers on free ports of 127.0.0.1, as `scripts/setup.sh`
+//! installs them. They keep their data in a folder of their own, and end with whoever started
+//! them, however that ends.
 
 mod child;
 mod process;
 mod rabbitmq;
 mod redis;
+mod s3;
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use process::Process;
 pub use rabbitmq::RabbitMq;
 pub use redis::Redis;
+pub use s3::S3;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,9 @@ pub enum ServerError {
     /// The program is not installed.
     #[error("{0} is missing: install the system package {1}")]
     Missing(&'static str, &'static str),
+    /// The program is not installed, and is no package of the system.
+    #[error("{0} is missing: `scripts/setup.sh test` installs it")]
+    NotSetUp(&'static str),
     /// It does not start.
     #[error("start {program}")]
     Start {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use common::{FREE, REPLIES, Rig, nothing, parse, verdicts};
-use kudzu_shared::broker::{self, Broker, Consumer, Durability, Subscription};
+use kudzu_shared::broker::{self, Broker, Consumer, Durability, Health, Subscription};
 use kudzu_shared::config::Config;
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::source::{Class, SourceInfo};
@@ -153,6 +153,10 @@ struct Deaf {
 
 #[async_trait]
 impl Broker for Deaf {
+    fn health(&self) -> Health {
+        self.inner.health()
+    }
+
     async fn declare(&self, queue: &str, durability: Durability) -> Result<(), broker::Error> {
         self.inner.declare(queue, durability).await
     }

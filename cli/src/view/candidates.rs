@@ -130,7 +130,7 @@ mod tests {
             band: Band::Likely,
             single_tie: true,
             reasons: vec![Reason {
-                channel: "address",
+                channel: "address".into(),
                 strength: 0.9,
                 text: "shares address 198.51.100.7 with bad.com (3 names)\u{1b}[31m".into(),
                 path: Vec::new(),

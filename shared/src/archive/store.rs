@@ -165,7 +165,16 @@ fn is_absence(e: &object_store::Error) -> bool {
 }
 
 fn is_no_bucket(e: &object_store::Error) -> bool {
-    matches!(e, object_store::Error::NotFound { source, .. } if source.to_string().contains("NoSuchBucket"))
+    use object_store::Error as E;
+    matches!(e, E::NotFound { .. } | E::Generic { .. }) && e.to_string().contains("NoSuchBucket")
+}
+
+fn is_refusal(e: &object_store::Error) -> bool {
+    use object_store::Error as E;
+    // A listing that fails has no kind; the text of the status is what there is.
+    let status = |e: &E| ["401", "403"].iter().any(|s| e.to_string().contains(&format!("status code: {s}")));
+    matches!(e, E::PermissionDenied { .. } | E::Unauthenticated { .. })
+        || matches!(e, E::Generic { .. }) && status(e)
 }
 
 fn failure(
@@ -174,13 +183,11 @@ fn failure(
     path: &str,
     e: object_store::Error,
 ) -> Error {
-    use object_store::Error as E;
     let path = path.to_owned();
-    match e {
-        E::PermissionDenied { .. } | E::Unauthenticated { .. } => Error::Denied(doing, path, e.into()),
-        e if is_no_bucket(&e) => Error::NoBucket(doing, path, e.into()),
-        e => other(path, e.into()),
+    if is_refusal(&e) {
+        return Error::Denied(doing, path, e.into());
     }
+    if is_no_bucket(&e) { Error::NoBucket(doing, path, e.into()) } else { other(path, e.into()) }
 }
 
 fn object(path: &str) -> Result<Path, Error> {

@@ -13,7 +13,7 @@ use object_store::{
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::archive::{Archive as _, Store};
+use crate::archive::Store;
 
 /// What becomes of a put.
 #[derive(Debug, Clone, Copy)]
