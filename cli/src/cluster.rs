@@ -35,7 +35,8 @@ impl Backs {
                  (kudzu up starts a whole cluster on this machine)",
             )
         })?;
-        let broker = Rabbit::new(&secret(url), name).map_err(|e| Failure::usage(format!("broker.url: {e}")))?;
+        let broker =
+            Rabbit::new(&secret(url), name).map_err(|e| Failure::usage(format!("broker.url: {e}")))?;
         let (cache, limiter): (Arc<dyn Cache>, Arc<dyn Limiter>) = match &config.redis.url {
             Some(url) => {
                 let connect = || {
@@ -45,10 +46,9 @@ impl Backs {
                 // One connection each: what fills the cache does not hold up the limits.
                 (Arc::new(cache::Redis::new(connect()?)), Arc::new(limits::Redis::new(connect()?)))
             }
-            None => (
-                Arc::new(cache::Memory::new(config.worker.cache_bytes)),
-                Arc::new(limits::Memory::new()),
-            ),
+            None => {
+                (Arc::new(cache::Memory::new(config.worker.cache_bytes)), Arc::new(limits::Memory::new()))
+            }
         };
         Ok(Self { broker, cache, limiter })
     }

@@ -143,7 +143,8 @@ impl Remote {
         loop {
             let call = || {
                 let call = self.call(Method::GET, &path);
-                last.as_ref().map_or_else(|| self.call(Method::GET, &path), |l| call.header("last-event-id", l))
+                last.as_ref()
+                    .map_or_else(|| self.call(Method::GET, &path), |l| call.header("last-event-id", l))
             };
             let response = self.patient(call).await?;
             let mut lines = Lines { stream: response.bytes_stream().boxed(), rest: Vec::new() };
@@ -163,7 +164,8 @@ impl Remote {
                             }
                         }
                         "job" => {
-                            let job: Job = serde_json::from_str(&data).context("read what it says of the job")?;
+                            let job: Job =
+                                serde_json::from_str(&data).context("read what it says of the job")?;
                             if job.state.is_final() {
                                 return Ok(job);
                             }
@@ -201,14 +203,18 @@ impl Remote {
                     return Err(refusal(response).await);
                 }
                 Ok(response) => {
-                    let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+                    let after =
+                        response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
                     let pause = after.map_or(AGAIN, Duration::from_secs).min(Duration::from_secs(10));
                     (refusal(response).await, pause)
                 }
                 Err(error) => {
                     let error = anyhow::Error::new(error.without_url());
                     let url = &self.url;
-                    (Failure::Failed(error.context(format!("ask the coordinator at {url} (client.url)"))), AGAIN)
+                    (
+                        Failure::Failed(error.context(format!("ask the coordinator at {url} (client.url)"))),
+                        AGAIN,
+                    )
                 }
             };
             if Instant::now() + pause >= until {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -17,6 +18,33 @@ const LOOK: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub(crate) struct Server(Child);
 
+/// A command, and where to say how its start went.
+type Order = (Command, mpsc::SyncSender<io::Result<Child>>);
+
+/// Starts a process from a thread that lives as long as this process: the kernel takes the end of
+/// the thread that started a child for the end of its parent.
+fn spawn(command: Command) -> io::Result<Child> {
+    static ORDERS: OnceLock<Mutex<mpsc::SyncSender<Order>>> = OnceLock::new();
+    let orders = ORDERS.get_or_init(|| {
+        let (tx, orders) = mpsc::sync_channel::<Order>(1);
+        std::thread::spawn(move || {
+            for (mut command, done) in orders {
+                // Whoever waits for it is there, or its child is killed with the answer.
+                let _ = done.send(command.spawn());
+            }
+        });
+        Mutex::new(tx)
+    });
+    let (done, answer) = mpsc::sync_channel(1);
+    let gone = |_: String| io::Error::other("the thread that starts processes is gone");
+    orders
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .send((command, done))
+        .map_err(|e| gone(e.to_string()))?;
+    answer.recv().map_err(|e| gone(e.to_string()))?
+}
+
 impl Server {
     /// Starts a program with its output in a file. `setpriv` has the kernel kill it when this
     /// process dies, which no code of ours could.
@@ -26,7 +54,7 @@ impl Server {
         command.args(["--pdeathsig", "KILL", "--", program]);
         command.stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out);
         set(&mut command);
-        Ok(Self(command.spawn()?))
+        Ok(Self(spawn(command)?))
     }
 
     pub(crate) fn id(&self) -> u32 {

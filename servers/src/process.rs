@@ -15,11 +15,7 @@ impl Process {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(
-        program: &Path,
-        set: impl FnOnce(&mut Command),
-        log: &Path,
-    ) -> Result<Self, ServerError> {
+    pub fn start(program: &Path, set: impl FnOnce(&mut Command), log: &Path) -> Result<Self, ServerError> {
         let started = Server::start(&program.to_string_lossy(), set, log);
         let failed = |source| ServerError::Start { program: "a process of the cluster", source };
         started.map(Self).map_err(failed)

@@ -82,7 +82,8 @@ async fn a_restart_loses_no_message(server: &mut RabbitMq, broker: &Rabbit) {
     let taken = task::spawn("consumer", async move { take_all(&mut consumer, N).await });
     for _ in 0..2 {
         server.kill();
-        until("the loss is noticed", || matches!(broker.connections(), (Health::Down(_), Health::Down(_)))).await;
+        until("the loss is noticed", || matches!(broker.connections(), (Health::Down(_), Health::Down(_))))
+            .await;
         server.boot().unwrap();
         until("connected again", || broker.connections() == (Health::Up, Health::Up)).await;
     }

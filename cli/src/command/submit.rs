@@ -18,8 +18,8 @@ use crate::console::{self, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::indicators::Read;
 use crate::progress::Progress;
-use crate::results::Folder;
 use crate::remote::{Event, Remote, as_json};
+use crate::results::Folder;
 use crate::view::text::{Table, count};
 use crate::{interrupt, settings};
 

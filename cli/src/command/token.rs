@@ -21,7 +21,9 @@ pub fn run(args: &Token) -> Outcome {
         return Err(Failure::usage("--tenant: write a-z, 0-9, - and _, at most 64"));
     }
     if let Some(odd) = args.scopes.iter().find(|s| !["read", "submit", "admin"].contains(&s.as_str())) {
-        return Err(Failure::usage(format!("--scopes: there is no scope {odd:?}: write read, submit, admin")));
+        return Err(Failure::usage(format!(
+            "--scopes: there is no scope {odd:?}: write read, submit, admin"
+        )));
     }
     let mut octets = [0; 32];
     rand::rng().fill_bytes(&mut octets);

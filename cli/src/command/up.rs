@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kudzu_servers::{Process, RabbitMq, Redis};
+use kudzu_shared::observable::Observable;
 use kudzu_shared::time::rfc3339;
 use kudzu_simnet::{ListenConfig, Server};
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::args::Global;
 use crate::args::cluster::Up;
 use crate::console::{self, tell};
 use crate::exit::{End, Failure, Outcome};
-use crate::{interrupt, simulated};
+use crate::{interrupt, job, simulated};
 
 /// How long a coordinator may take to listen.
 const START: Duration = Duration::from_secs(60);
@@ -36,6 +37,7 @@ pub async fn run(global: &Global, args: &Up) -> Outcome {
     std::fs::create_dir_all(folder.join("archive")).with_context(|| format!("--dir {}", folder.display()))?;
     let world = simulated::world(&args.world).await?;
     let (seeds, as_of) = (world.seeds(), rfc3339(world.as_of()));
+    let salt = salt(&seeds);
     let faults = args.timing.faults(args.world.seed);
     let simnet = Server::start(world, faults, ListenConfig::default()).await;
     let simnet = simnet.context("start the simulated internet")?;
@@ -58,7 +60,7 @@ pub async fn run(global: &Global, args: &Up) -> Outcome {
         () = interrupt::requested() => return Ok(End::Complete),
         started = starting => started.context("start the cluster")??,
     };
-    announce(global, args, &cluster, &config, (&seeds, &present))?;
+    announce(global, args, &cluster, &config, &Present { seeds, at: present, salt })?;
     let ended = watch(&mut cluster);
     let outcome = tokio::select! {
         () = interrupt::requested() => Ok(End::Complete),
@@ -77,6 +79,19 @@ pub async fn run(global: &Global, args: &Up) -> Outcome {
         tell(&format!("kept: {}", kept.display()));
     }
     outcome
+}
+
+/// What the simulated internet takes for the present, and where its attack begins.
+struct Present {
+    seeds: Vec<String>,
+    at: String,
+    salt: u64,
+}
+
+/// The salt of the demo in the same world.
+fn salt(seeds: &[String]) -> u64 {
+    let seeds: Vec<Observable> = seeds.iter().filter_map(|s| Observable::parse(s).ok()).collect();
+    job::salt_of(&seeds)
 }
 
 fn start(folder: &Path, config: &Path, [coordinators, workers]: [u16; 2]) -> Result<Cluster, Failure> {
@@ -134,11 +149,11 @@ fn announce(
     args: &Up,
     cluster: &Cluster,
     config: &Path,
-    (seeds, present): (&[String], &str),
+    Present { seeds, at, salt }: &Present,
 ) -> Result<(), Failure> {
     let url = cluster.urls.first().map_or("", String::as_str);
     let ready = json!({
-        "url": url, "urls": cluster.urls, "config": config, "seeds": seeds, "at": present,
+        "url": url, "urls": cluster.urls, "config": config, "seeds": seeds, "at": at, "salt": salt,
         "workers": args.workers,
         "processes": cluster.processes.iter().map(|(n, p)| (n.clone(), p.id())).collect::<std::collections::BTreeMap<_, _>>(),
     });
@@ -150,7 +165,7 @@ fn announce(
         tell(&format!(
             "up: {} coordinators, {} workers, RabbitMQ, Redis, and a simulated internet\n\n\
              export KUDZU_CLIENT__URL={url}\n\
-             kudzu submit --allow-private --at {present} {seeds}\n\
+             kudzu submit --allow-private --at {at} --salt {salt} {seeds}\n\
              kudzu list\n\n\
              the API is described at {url}/v1/openapi.json; ctrl-C takes all of it down",
             cluster.urls.len(),

@@ -79,7 +79,8 @@ impl Tokens {
             return Ok(Caller { token: LOCAL.into(), tenant: LOCAL.into(), scopes });
         }
         let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let token = given.and_then(|v| v.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
+        let token =
+            given.and_then(|v| v.split_once(' ')).filter(|(kind, _)| kind.eq_ignore_ascii_case("bearer"));
         let (_, token) = token.ok_or_else(Problem::unauthorized)?;
         let digest: [u8; 32] = Sha256::digest(token.trim().as_bytes()).into();
         let mut found = None;
@@ -89,7 +90,8 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        let known = found.filter(|k| k.expires.is_none_or(|at| now < at)).ok_or_else(Problem::unauthorized)?;
+        let known =
+            found.filter(|k| k.expires.is_none_or(|at| now < at)).ok_or_else(Problem::unauthorized)?;
         Ok(known.caller.clone())
     }
 }
@@ -142,7 +144,8 @@ mod tests {
 
     #[test]
     fn whatever_else_is_nobody() {
-        for odd in ["", "Bearer", "Bearer ", "Bearer secret", "Basic secret-a", "secret-a", "Bearer secret-b"] {
+        for odd in ["", "Bearer", "Bearer ", "Bearer secret", "Basic secret-a", "secret-a", "Bearer secret-b"]
+        {
             assert_eq!(ask(odd).unwrap_err().status(), 401, "{odd}");
         }
         assert_eq!(tokens().caller(&HeaderMap::new(), 0).unwrap_err().status(), 401);

@@ -134,11 +134,7 @@ async fn follow(
 }
 
 /// Tells what happens for as long as it runs here; gives the last id.
-async fn while_it_runs(
-    running: &Running,
-    last: Option<(u32, u64)>,
-    tx: &Events,
-) -> Result<(u32, u64), Gone> {
+async fn while_it_runs(running: &Running, last: Option<(u32, u64)>, tx: &Events) -> Result<(u32, u64), Gone> {
     let mut newest = running.newest();
     let mut next = match last {
         Some((epoch, number)) if epoch == running.epoch => number + 1,

@@ -28,8 +28,13 @@ impl Api {
         rest: &str,
         headers: &HeaderMap,
     ) -> Result<Option<Response>, Problem> {
-        let recovering =
-            || Problem::unavailable("recovering", "its coordinator cannot be reached; another one takes it over", 2);
+        let recovering = || {
+            Problem::unavailable(
+                "recovering",
+                "its coordinator cannot be reached; another one takes it over",
+                2,
+            )
+        };
         if headers.contains_key(FORWARDED) {
             return Err(recovering());
         }

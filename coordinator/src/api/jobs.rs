@@ -69,11 +69,19 @@ impl Api {
             Health::Blocked(_) => {
                 Err(Problem::unavailable("broker-blocked", "the broker is short of memory or disk", 10))
             }
-            Health::Down(_) => Err(Problem::unavailable("broker-down", "there is no connection to the broker", 5)),
+            Health::Down(_) => {
+                Err(Problem::unavailable("broker-down", "there is no connection to the broker", 5))
+            }
         }
     }
 
-    async fn accept(&self, caller: &Caller, request: &Request, id: JobId, about: About) -> Result<Accepted, Problem> {
+    async fn accept(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        id: JobId,
+        about: About,
+    ) -> Result<Accepted, Problem> {
         let context = Context {
             tenant: &caller.tenant,
             defaults: self.tenants.get(&caller.tenant),
@@ -282,7 +290,8 @@ pub(super) async fn replay(
     if api.cluster.shelf().ended(old).await?.is_none() {
         return Err(Problem::not_yet("a job can be replayed once it has ended"));
     }
-    let (mut spec, plan, budgets) = record.job().map_err(|e| Problem::from(crate::cluster::shelf::ShelfError::from(e)))?;
+    let (mut spec, plan, budgets) =
+        record.job().map_err(|e| Problem::from(crate::cluster::shelf::ShelfError::from(e)))?;
     spec.id = JobId(uuid::Uuid::now_v7().as_u128());
     let about = About {
         label: record.label.clone(),

@@ -151,7 +151,8 @@ async fn in_time(With(api): With<Api>, request: Request, next: Next) -> Response
 async fn plain(With(api): With<Api>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let status = response.status();
-    let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/problem+json");
+    let is_problem =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/problem+json");
     let has_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v == "application/json");
     if status.is_client_error() && !is_problem && !has_json {
         let body = std::mem::replace(response.body_mut(), Body::empty());

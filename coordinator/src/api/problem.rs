@@ -105,7 +105,12 @@ impl Problem {
     /// The body is of another type.
     pub fn media_type() -> Self {
         let title = "The body is of another type";
-        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", title, "send Content-Type: application/json")
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "media-type",
+            title,
+            "send Content-Type: application/json",
+        )
     }
 
     /// It took too long.

@@ -128,7 +128,8 @@ impl Reader {
                 Err(error) => self.bad(format!("/{field}/{at}"), error.to_string()),
                 Ok(item) => match item.special_purpose().filter(|_| !special) {
                     Some(purpose) => {
-                        let what = format!("special purpose ({purpose}): set allow_private to ask all the same");
+                        let what =
+                            format!("special purpose ({purpose}): set allow_private to ask all the same");
                         self.bad(format!("/{field}/{at}"), what);
                     }
                     None => read.push(item),
@@ -230,7 +231,8 @@ impl Request {
             (name, None) => {
                 let name = name.as_deref().unwrap_or(default);
                 let Some(plan) = Plan::builtin(name) else {
-                    reader.bad("/plan", format!("there is no such plan: there are {}", Plan::NAMES.join(", ")));
+                    reader
+                        .bad("/plan", format!("there is no such plan: there are {}", Plan::NAMES.join(", ")));
                     return None;
                 };
                 Ok(plan)

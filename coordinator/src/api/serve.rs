@@ -80,4 +80,3 @@ async fn connection(stream: TcpStream, router: Router, shutdown: Shutdown) {
         }
     }
 }
-

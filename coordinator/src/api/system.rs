@@ -70,8 +70,7 @@ pub(super) async fn readyz(With(api): With<Api>) -> Response {
         Health::Blocked(why) => format!("blocked: {why}"),
         Health::Down(why) => format!("down: {}", why.unwrap_or_else(|| "not connected yet".into())),
     };
-    let body =
-        Ready { ready, broker, jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
+    let body = Ready { ready, broker, jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

@@ -144,7 +144,11 @@ pub async fn read(shelf: &Shelf, id: JobId, asks: Vec<Ask>) -> Result<(Known, us
         };
         let unread = unpack(&body, |results| known.add(results));
         if unread > 0 {
-            tracing::warn!(path, unread, "messages of a journal cannot be read; what they say is asked again");
+            tracing::warn!(
+                path,
+                unread,
+                "messages of a journal cannot be read; what they say is asked again"
+            );
         }
         tokio::task::yield_now().await;
     }
@@ -187,7 +191,13 @@ mod tests {
     }
 
     fn writer(shelf: &Shelf, epoch: u32) -> Writer {
-        Writer { shelf: shelf.clone(), id: JobId(1), epoch, lease: Arc::new(epoch.into()), fenced: CancellationToken::new() }
+        Writer {
+            shelf: shelf.clone(),
+            id: JobId(1),
+            epoch,
+            lease: Arc::new(epoch.into()),
+            fenced: CancellationToken::new(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

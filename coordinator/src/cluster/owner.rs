@@ -293,7 +293,9 @@ impl Owner {
     ) -> Left {
         let mut look = interval(LOOK);
         let mut events = interval(EVENTS);
-        [&mut look, &mut events].into_iter().for_each(|t| t.set_missed_tick_behavior(MissedTickBehavior::Skip));
+        [&mut look, &mut events]
+            .into_iter()
+            .for_each(|t| t.set_missed_tick_behavior(MissedTickBehavior::Skip));
         let mut progress = job.progress();
         let cancel = job.canceller();
         let mut finish = std::pin::pin!(job.finish());

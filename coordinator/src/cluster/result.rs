@@ -109,7 +109,12 @@ impl Write for Pieces {
 }
 
 /// The pieces of a tree, in order. One that is missing or damaged is an error, and the last.
-pub fn pieces(shelf: Shelf, id: JobId, epoch: u32, count: u32) -> impl Stream<Item = Result<Bytes, ShelfError>> {
+pub fn pieces(
+    shelf: Shelf,
+    id: JobId,
+    epoch: u32,
+    count: u32,
+) -> impl Stream<Item = Result<Bytes, ShelfError>> {
     futures::stream::unfold(Some(0), move |at| {
         let shelf = shelf.clone();
         async move {

@@ -68,7 +68,8 @@ pub type KindName = &'static str;
 
 fn kind<'de, D: Deserializer<'de>>(d: D) -> Result<&'static str, D::Error> {
     let name = String::deserialize(d)?;
-    let kind = Kind::from_name(&name).ok_or_else(|| D::Error::custom(format!("there is no kind {name:?}")))?;
+    let kind =
+        Kind::from_name(&name).ok_or_else(|| D::Error::custom(format!("there is no kind {name:?}")))?;
     Ok(kind.as_str())
 }
 

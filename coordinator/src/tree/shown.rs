@@ -7,8 +7,8 @@ use kudzu_shared::escape;
 use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::{Kind, Observable};
 use kudzu_shared::outcome::End;
-use kudzu_shared::pair::Relation;
 use kudzu_shared::packs::ListClass;
+use kudzu_shared::pair::Relation;
 use kudzu_shared::time::{UnixSeconds, parse_time};
 use serde::Deserialize;
 
@@ -170,8 +170,18 @@ struct SuppressedLine {
 }
 
 /// Why something is left out, in one word.
-const REASONS: [&str; 10] =
-    ["hub", "nodes", "fan-out", "wildcard", "limit", "depth", "own-asset", "excluded", "special-purpose", "later"];
+const REASONS: [&str; 10] = [
+    "hub",
+    "nodes",
+    "fan-out",
+    "wildcard",
+    "limit",
+    "depth",
+    "own-asset",
+    "excluded",
+    "special-purpose",
+    "later",
+];
 
 fn reason(text: &str) -> Option<&'static str> {
     let listed = || ListClass::ALL.into_iter().map(ListClass::as_str).find(|r| *r == text);

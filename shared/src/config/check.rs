@@ -3,8 +3,8 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::cluster::Archive;
 use super::check_service;
+use super::cluster::Archive;
 use super::layers::Layers;
 use super::sections::{Config, DeclaredSource, Dns};
 use crate::observable::{Kind, Name, Observable};
@@ -215,7 +215,12 @@ fn rate(layers: &mut Layers, key: &str, given: f64) {
     }
 }
 
-pub(super) fn within<T: PartialOrd + Display>(layers: &mut Layers, key: &str, given: T, range: RangeInclusive<T>) {
+pub(super) fn within<T: PartialOrd + Display>(
+    layers: &mut Layers,
+    key: &str,
+    given: T,
+    range: RangeInclusive<T>,
+) {
     if !range.contains(&given) {
         layers.complain(key, format!("{given} is not in {} to {}", range.start(), range.end()));
     }

@@ -202,8 +202,7 @@ fn is_text(path: &[String]) -> bool {
 
 /// Where secrets may stand, an error of the wrong type must not quote what it found.
 fn without_values(path: &[String], what: &str) -> String {
-    let guarded =
-        path.first().is_none_or(|section| GUARDED.contains(&section.as_str()));
+    let guarded = path.first().is_none_or(|section| GUARDED.contains(&section.as_str()));
     let quoted = ["invalid type: ", "invalid value: "].iter().find(|p| what.starts_with(**p));
     match quoted.zip(what.rsplit_once(", expected ")) {
         Some((start, (found, expected))) if guarded => {
