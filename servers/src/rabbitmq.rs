@@ -1,5 +1,6 @@
 //! RabbitMQ, one node.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -75,6 +76,11 @@ impl RabbitMq {
     /// Ends it at once, as a crash would; what it has on disk stays.
     pub fn kill(&mut self) {
         self.node.kill();
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// How to connect.

@@ -1,7 +1,7 @@
 //! Redis, one node, in memory only.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -53,6 +53,21 @@ impl Redis {
         self.node.kill();
     }
 
+    /// Forgets everything.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn flush(&self) -> Result<(), ServerError> {
+        let said = ask(self.port, b"FLUSHALL\r\n").unwrap_or_else(|e| e.to_string());
+        let failed = |said| ServerError::Command { command: "FLUSHALL".into(), said };
+        if said.starts_with("+OK") { Ok(()) } else { Err(failed(said)) }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
     /// How to connect.
     pub fn uri(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
@@ -60,13 +75,15 @@ impl Redis {
 }
 
 fn is_ready(port: u16) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(1))).ok()?;
-        stream.write_all(b"PING\r\n").ok()?;
-        let mut answer = [0; 7];
-        stream.read_exact(&mut answer).ok()?;
-        Some(answer)
-    };
-    ask().is_some_and(|answer| answer == *b"+PONG\r\n")
+    ask(port, b"PING\r\n").is_ok_and(|answer| answer == "+PONG\r\n")
+}
+
+/// Sends one command; gives the one line of its answer.
+fn ask(port: u16, command: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.write_all(command)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(answer)
 }

@@ -12,6 +12,7 @@ pub mod fact;
 pub mod job;
 pub mod limits;
 pub mod marking;
+pub mod metrics;
 pub mod observable;
 pub mod outcome;
 pub mod packs;

@@ -1,6 +1,6 @@
 //! The broker on a real RabbitMQ: what every back end promises, and what comes of its faults.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

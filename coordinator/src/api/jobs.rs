@@ -132,6 +132,10 @@ pub(super) async fn submit(
     if !is_json {
         return Err(Problem::media_type());
     }
+    // A list, too, would be read as the fields of a request.
+    if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return Err(Problem::malformed("the body: send a JSON object"));
+    }
     let request: Request =
         serde_json::from_slice(&body).map_err(|e| Problem::malformed(format!("the body: {e}")))?;
     let key = match headers.get("idempotency-key") {

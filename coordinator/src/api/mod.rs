@@ -1,7 +1,7 @@
 //! The job API: axum, described by OpenAPI 3.1, with problem documents (RFC 9457).
 //!
 //! The tenant comes from the credential alone, and everything that is read of a job goes
-//! through [`Api::visible`]: what belongs to somebody else is not there.
+//! through `Api::visible`: what belongs to somebody else is not there.
 
 mod auth;
 mod cursor;
@@ -129,6 +129,7 @@ pub fn router(options: Options) -> Router {
         .route("/v1/openapi.json", get(system::openapi))
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
+        .route("/metrics", get(system::measured))
         .route("/cluster/jobs/{id}", get(system::runs))
         .route_layer(middleware::from_fn_with_state(api.clone(), in_time))
         .merge(streams)

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::{Path, State as With};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use kudzu_shared::broker::Health;
 use kudzu_shared::config::Scope;
 use kudzu_shared::job::JobId;
+use kudzu_shared::metrics::{CONTENT_TYPE, metrics};
 use kudzu_shared::source::SourceInfo;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
@@ -34,6 +35,7 @@ use super::problem::Problem;
         sources,
         healthz,
         readyz,
+        measured,
         openapi,
     )
 )]
@@ -73,6 +75,18 @@ pub(super) async fn readyz(With(api): With<Api>) -> Response {
     let body = Ready { ready, broker, jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
+}
+
+/// What is measured, for Prometheus (OpenMetrics text).
+#[utoipa::path(get, path = "/metrics", tag = "system", responses((status = 200, body = String)))]
+pub(super) async fn measured(With(api): With<Api>) -> Response {
+    let metrics = metrics();
+    let whole = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    metrics.jobs_running.set(whole(api.cluster.board().len()));
+    metrics.jobs_open.set(whole(api.cluster.open_jobs()));
+    metrics.outstanding.set(api.cluster.board().outstanding());
+    metrics.window.set(i64::from(api.cluster.options().run.config.window));
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.text()).into_response()
 }
 
 /// This description.

@@ -51,14 +51,14 @@ struct Events {
 impl Running {
     /// A job that begins to run.
     pub fn new(
-        lease: u32,
+        epoch: u32,
+        lease: Arc<AtomicU32>,
         progress: watch::Receiver<Progress>,
         cancel: CancellationToken,
         prolong: mpsc::Sender<Delivery>,
     ) -> Self {
-        let lease_now = Arc::new(AtomicU32::new(lease));
         let (events, newest) = (Mutex::default(), watch::channel(0).0);
-        Self { epoch: lease, lease: lease_now, progress, cancel, prolong, events, newest }
+        Self { epoch, lease, progress, cancel, prolong, events, newest }
     }
 
     /// Notes an event.
@@ -108,6 +108,12 @@ impl Board {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Questions outstanding of all of them.
+    pub fn outstanding(&self) -> i64 {
+        let all = self.jobs(|jobs| jobs.values().map(|r| r.progress.borrow().outstanding).sum::<u64>());
+        i64::try_from(all).unwrap_or(i64::MAX)
     }
 
     /// Puts a job up for as long as the guard lives.
@@ -161,7 +167,7 @@ mod tests {
     fn running() -> Arc<Running> {
         let (_, progress) = watch::channel(Progress::default());
         let (prolong, _) = mpsc::channel(1);
-        Arc::new(Running::new(3, progress, CancellationToken::new(), prolong))
+        Arc::new(Running::new(3, Arc::new(3.into()), progress, CancellationToken::new(), prolong))
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use kudzu_shared::job::JobId;
 use kudzu_shared::wire::{Ask, Results};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -36,12 +36,23 @@ pub struct Writer {
 impl Writer {
     /// Writes what comes until there is no more of it; then all of it is written. Where the
     /// archive fails it tries again: meanwhile the job asks no more.
-    pub async fn run(self, mut entries: mpsc::Receiver<Vec<Taken>>) {
+    ///
+    /// Whoever sends through `flushes` is told once what came before is written.
+    pub async fn run(
+        self,
+        mut entries: mpsc::Receiver<Vec<Taken>>,
+        mut flushes: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
         let mut waiting: Vec<Taken> = Vec::new();
         let (mut outcomes, mut due, mut segment) = (0, None::<Instant>, 0);
         loop {
+            let mut flushed = None;
             let more = tokio::select! {
                 more = entries.recv() => Some(more),
+                Some(flush) = flushes.recv() => {
+                    flushed = Some(flush);
+                    None
+                }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
             };
             let mut last = false;
@@ -66,6 +77,9 @@ impl Writer {
                 outcomes = 0;
             }
             due = None;
+            if let Some(flushed) = flushed {
+                let _ = flushed.send(()); // Who does not wait any more need not know.
+            }
             if last {
                 return;
             }
@@ -205,7 +219,8 @@ mod tests {
         let shelf = Shelf::new(Arc::new(Store::memory()));
         for epoch in 1..3 {
             let (tx, rx) = mpsc::channel(1);
-            let written = kudzu_shared::task::spawn("writer", writer(&shelf, epoch).run(rx));
+            let written =
+                kudzu_shared::task::spawn("writer", writer(&shelf, epoch).run(rx, mpsc::channel(1).1));
             for n in 0..25 {
                 tx.send(vec![taken(epoch * 100 + n), taken(epoch * 100 + 50 + n)]).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -222,11 +237,26 @@ mod tests {
     async fn a_full_segment_does_not_wait() {
         let shelf = Shelf::new(Arc::new(Store::memory()));
         let (tx, rx) = mpsc::channel(1);
-        let _writer = kudzu_shared::task::spawn("writer", writer(&shelf, 1).run(rx));
+        let _writer = kudzu_shared::task::spawn("writer", writer(&shelf, 1).run(rx, mpsc::channel(1).1));
         tx.send(vec![Taken { outcomes: FULL, ..taken(1) }]).await.unwrap();
         tx.send(vec![taken(2)]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert_eq!(shelf.segments(JobId(1)).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_flushed_is_there_at_once() {
+        let shelf = Shelf::new(Arc::new(Store::memory()));
+        let ((tx, rx), (flush, flushes)) = (mpsc::channel(1), mpsc::channel(1));
+        let _writer = kudzu_shared::task::spawn("writer", writer(&shelf, 1).run(rx, flushes));
+        tx.send(vec![taken(1)]).await.unwrap();
+        tokio::task::yield_now().await;
+        for want in [1, 1] {
+            let (done, told) = oneshot::channel();
+            flush.send(done).await.unwrap();
+            told.await.unwrap();
+            assert_eq!(shelf.segments(JobId(1)).await.unwrap().len(), want);
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,7 +265,7 @@ mod tests {
         let (tx, rx) = mpsc::channel(1);
         let writer = writer(&shelf, 1);
         let fenced = writer.fenced.clone();
-        let written = kudzu_shared::task::spawn("writer", writer.run(rx));
+        let written = kudzu_shared::task::spawn("writer", writer.run(rx, mpsc::channel(1).1));
         let claim = super::super::shelf::Claim {
             owner: "b".into(),
             address: None,

@@ -2,7 +2,7 @@
 //!
 //! The record of a job is in the archive before anybody learns that it was accepted. A message
 //! says that it is due; whoever takes it claims an epoch and runs the job from what the journal
-//! knows. [`owner`] is one job in these hands, [`sweep`] finds what nobody has in hand.
+//! knows. `owner` is one job in these hands, `sweep` finds what nobody has in hand.
 
 pub mod board;
 mod journal;

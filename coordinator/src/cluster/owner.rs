@@ -6,16 +6,17 @@
 //! the higher take-over has the job; the other one drops it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use kudzu_shared::archive::Put;
 use kudzu_shared::broker::{Delivery, Durability};
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
+use kudzu_shared::metrics::{JobEnd, Message, metrics};
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::task;
-use kudzu_shared::wire::Due;
-use tokio::sync::mpsc;
+use kudzu_shared::wire::{Due, Over};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +60,9 @@ pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery
         Ok(due) => due,
         Err(error) => return park(&shared, delivery, &error).await,
     };
+    if delivery.redelivered {
+        metrics().redelivered.get_or_create(&Message { kind: "job" }).inc();
+    }
     let mut delivery = delivery;
     if let Some(running) = shared.board.get(due.job) {
         match running.prolong.try_send(delivery) {
@@ -138,7 +142,12 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<R
         let segments = shelf.segments(id).await?.len();
         let before = if last > 0 { shelf.claimed(id, last).await? } else { None };
         let prolonged = due.epoch == epoch && !redelivered;
-        let stalled = before.filter(|b| !prolonged && b.segments >= segments).map_or(0, |b| b.stalled + 1);
+        let stalled = match before.filter(|b| !prolonged && b.segments >= segments) {
+            // Who lost its connection lives: it is not the job that ended it.
+            Some(b) if shelf.has_left(id, last).await? => b.stalled,
+            Some(b) => b.stalled + 1,
+            None => 0,
+        };
         if stalled >= STALLED {
             let reason = format!("taken over {STALLED} times without progress");
             bury(shared, id, last, &reason).await?;
@@ -149,12 +158,20 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<R
         match shelf.claim(id, epoch, &claim).await? {
             Put::Created => {
                 tracing::info!(job = %id, epoch, "taken");
+                if epoch == 1 {
+                    metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
+                }
                 return Ok(Some(Ready { id, epoch, record, spec, plan, budgets }));
             }
             Put::Exists if redelivered => {}
             Put::Exists => return Ok(None),
         }
     }
+}
+
+/// Milliseconds as seconds; none are negative.
+fn seconds(ms: i64) -> f64 {
+    ms.max(0) as f64 / 1000.0
 }
 
 fn new_claim(shared: &Shared, segments: usize, stalled: u32) -> Claim {
@@ -184,16 +201,34 @@ struct Owner {
     /// The message that is the lease; none while the next one is on its way.
     held: Option<Delivery>,
     until: Instant,
+    submitted_ms: i64,
+    /// The take-over that it is at now.
+    lease: Arc<AtomicU32>,
+    /// Has the journal written at once.
+    flush: Option<mpsc::Sender<oneshot::Sender<()>>>,
 }
 
 impl Owner {
     async fn run(shared: Arc<Shared>, handle: Handle, ready: Ready, delivery: Delivery) {
         let (id, epoch) = (ready.id, ready.epoch);
         let until = Instant::now() + shared.options.hold;
+        let submitted_ms = ready.record.submitted_ms;
         let fenced = CancellationToken::new();
-        let mut owner = Self { shared, id, epoch, fenced, held: Some(delivery), until };
+        let mut owner = Self {
+            shared,
+            id,
+            epoch,
+            fenced,
+            held: Some(delivery),
+            until,
+            submitted_ms,
+            lease: Arc::new(epoch.into()),
+            flush: None,
+        };
         if let Some(why) = owner.own(&handle, ready).await {
             tracing::warn!(job = %id, epoch, why, "left to whoever takes it over");
+            let left = owner.shared.shelf.leave(id, owner.lease.load(SeqCst));
+            let _ = tokio::time::timeout(FLUSH, left).await; // It only spares the job a count.
         }
         // What is still held goes back.
     }
@@ -217,6 +252,10 @@ impl Owner {
                 return Some("its journal cannot be read now");
             }
         };
+        if epoch > 1 {
+            tracing::info!(job = %id, epoch, known = known.len(), "goes on");
+        }
+        self.say_over().await;
         let (entries, written) = mpsc::channel(ENTRIES);
         let submitted = ready.record.submitted_ms;
         let age = u64::try_from(self.shared.options.run.clock.now_ms() - submitted).unwrap_or(0);
@@ -236,7 +275,8 @@ impl Owner {
             }
         };
         let (prolong, mut prolonged) = mpsc::channel(1);
-        let running = Arc::new(Running::new(epoch, job.progress(), job.canceller(), prolong));
+        let lease = Arc::clone(&self.lease);
+        let running = Arc::new(Running::new(epoch, lease, job.progress(), job.canceller(), prolong));
         let writer = journal::Writer {
             shelf: self.shared.shelf.clone(),
             id,
@@ -244,7 +284,9 @@ impl Owner {
             lease: Arc::clone(&running.lease),
             fenced: self.fenced.clone(),
         };
-        let mut journal = task::spawn("journal", writer.run(written));
+        let (flush, flushes) = mpsc::channel(1);
+        self.flush = Some(flush);
+        let mut journal = task::spawn("journal", writer.run(written, flushes));
         let posted = self.shared.board.put(id, running);
         match self.attend(handle, job, posted.running(), &mut prolonged).await {
             Left::Lost(why) => {
@@ -262,6 +304,16 @@ impl Owner {
                     why = self.finish(*result) => why,
                 }
             }
+        }
+    }
+
+    /// Tells workers that nobody waits for what earlier take-overs asked: it would stand before
+    /// what this one asks.
+    async fn say_over(&self) {
+        let Some(epoch) = self.epoch.checked_sub(1).filter(|e| *e > 0) else { return };
+        let Ok(hint) = (Over { job: self.id, epoch }).encode() else { return };
+        if let Err(error) = self.shared.options.run.broker.publish_fanout(Over::TOPIC, hint).await {
+            tracing::debug!(%error, job = %self.id, "workers learn by themselves that nobody waits");
         }
     }
 
@@ -367,6 +419,13 @@ impl Owner {
     /// Held for long enough: the next take-over is published, then this one is settled.
     async fn pass_on(&mut self, running: &Running) {
         self.until = Instant::now() + self.shared.options.hold;
+        // Whoever takes it next shall know what is known here.
+        if let Some(flush) = &self.flush {
+            let (done, written) = oneshot::channel();
+            if flush.send(done).await.is_ok() {
+                let _ = tokio::time::timeout(FLUSH, written).await;
+            }
+        }
         let due = Due { job: self.id, epoch: running.lease() + 1, trace: None };
         match self.shared.publish_due(&due).await {
             Ok(()) => {
@@ -385,6 +444,7 @@ impl Owner {
             Some(_) => EndState::Partial,
         };
         let reason = result.partial.map(String::from);
+        metrics().duplicates.inc_by(result.figures.duplicates);
         let shared = Arc::clone(&self.shared);
         let record = match result::write(&shared.shelf, self.id, self.epoch, result).await {
             Ok(record) => record,
@@ -394,6 +454,9 @@ impl Owner {
             }
         };
         let ended_ms = shared.options.run.clock.now_ms();
+        let word = if state == EndState::Complete { "complete" } else { "partial" };
+        let took = seconds(ended_ms - self.submitted_ms);
+        metrics().jobs.get_or_create(&JobEnd { state: word }).observe(took);
         let end = Ended { epoch: self.epoch, state, reason, ended_ms, result: Some(record) };
         self.end(&end).await
     }

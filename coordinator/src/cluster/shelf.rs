@@ -3,6 +3,7 @@
 //! ```text
 //! jobs/<id>/record                   what was accepted; without it there is no job
 //! jobs/<id>/epoch/<n>                who took the job over for the nth time
+//! jobs/<id>/left/<n>                 that this one lives and has left the job to others
 //! jobs/<id>/journal/<n>-<segment>    outcomes that this one accepted
 //! jobs/<id>/cancel                   somebody wants no more of it
 //! jobs/<id>/result/<n>/tree-<piece>  the tree that this one made, candidates beside it
@@ -208,6 +209,17 @@ impl Shelf {
     /// Whether somebody has claimed this take-over.
     pub async fn is_claimed(&self, id: JobId, epoch: u32) -> Got<bool> {
         Ok(self.0.get(&epoch_path(id, epoch)).await?.is_some())
+    }
+
+    /// Notes that the owner of a take-over lives, and has left the job to others.
+    pub async fn leave(&self, id: JobId, epoch: u32) -> Got<()> {
+        self.0.create(&format!("jobs/{id}/left/{epoch:06}"), Bytes::new()).await?;
+        Ok(())
+    }
+
+    /// Whether the owner of a take-over has said that it left the job.
+    pub async fn has_left(&self, id: JobId, epoch: u32) -> Got<bool> {
+        Ok(self.0.get(&format!("jobs/{id}/left/{epoch:06}")).await?.is_some())
     }
 
     /// Writes a segment of the journal.

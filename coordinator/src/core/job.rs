@@ -125,7 +125,7 @@ pub struct Job {
     /// Results for lookups that had ended.
     pub duplicates: u64,
     pub(super) first_tree: Option<u64>,
-    done: bool,
+    pub(super) done: bool,
 }
 
 impl Job {
@@ -239,14 +239,9 @@ impl Job {
         (0..all).filter(open).fold(0, |mask, i| mask | 1 << i)
     }
 
-    /// Whether a result for this ticket would be taken.
-    pub fn wants(&self, ticket: Ticket) -> bool {
-        !self.done && self.is_open(ticket)
-    }
-
     /// Whether a result for this ticket is still wanted: its lookup is in flight in the same
     /// round, or was and waits to be sent again. Else a late part of an answer would be lost.
-    fn is_open(&self, ticket: Ticket) -> bool {
+    pub(super) fn is_open(&self, ticket: Ticket) -> bool {
         let (old, late) =
             (self.settings.bugs.has(Planted::OldRound), self.settings.bugs.has(Planted::AcceptLate));
         self.store.lookups.get(ticket::lookup(ticket)).is_some_and(|l| {

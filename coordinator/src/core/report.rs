@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::job::Job;
 use super::store::state;
+use super::ticket::{self, Ticket};
 use crate::model::Progress;
 
 /// Lookups by where they are (I1).
@@ -34,6 +35,22 @@ impl Job {
             c.astray += u64::from(places.count_ones() != 1);
         }
         c
+    }
+
+    /// Has a lookup in flight go on at a later round, which was known before; gives its ticket.
+    pub fn at_round(&mut self, ticket: Ticket, round: u8) -> Ticket {
+        let (id, round) = (ticket::lookup(ticket), round.min(ticket::ROUNDS));
+        if let Some(lookup) = self.store.lookups.get(id) {
+            let rounds = lookup.rounds.max(round);
+            self.store.lookups[id].rounds = rounds;
+            return ticket::of(id, rounds);
+        }
+        ticket
+    }
+
+    /// Whether a result for this ticket would be taken.
+    pub fn wants(&self, ticket: Ticket) -> bool {
+        !self.done && self.is_open(ticket)
     }
 
     /// Where the job stands.

@@ -6,6 +6,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use kudzu_shared::broker;
 use kudzu_shared::cache::{KeyPrefix, Partition, entry};
+use kudzu_shared::metrics::{CacheAnswer, metrics};
 use kudzu_shared::outcome::Part;
 use kudzu_shared::source::Class;
 use kudzu_shared::wire::{LookupResult, Results, Task, TaskLookup};
@@ -148,6 +149,7 @@ async fn cached(
         lookups.iter().map(|l| template.prefixes[usize::from(l.ask)].key(l.key.as_ref())).collect();
     let entries = inner.options.cache.get(&keys).await;
     let mut misses = Vec::new();
+    let asked = lookups.len();
     for (lookup, found) in lookups.into_iter().zip(entries) {
         let Some(stored) = found.and_then(|bytes| entry::decode(&bytes)) else {
             misses.push(lookup);
@@ -172,5 +174,8 @@ async fn cached(
         };
         let _ = inbox.send(Arrived { results, message: None }).await; // The job has ended: nobody wants it.
     }
+    let count = |answer, n| metrics().cache.get_or_create(&CacheAnswer { answer }).inc_by(n as u64);
+    count("hit", asked - misses.len());
+    count("miss", misses.len());
     misses
 }

@@ -228,7 +228,9 @@ impl Running {
                     for (seq, questions) in batch.lookups {
                         let (ask, key) = self.job.describe(seq);
                         match self.known.take(ask, ticket::round(seq), &key, questions) {
-                            Some(answer) => self.replay.push_back((seq, answer)),
+                            Some((round, answer)) => {
+                                self.replay.push_back((self.job.at_round(seq, round), answer));
+                            }
                             None => lookups.push(TaskLookup { seq, ask, questions, key }),
                         }
                     }

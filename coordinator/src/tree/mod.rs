@@ -164,7 +164,11 @@ impl Tree {
     pub fn edges_from(&self, n: u32) -> Vec<EdgeView<'_>> {
         let id = self.built.order[n];
         let mut edges: Vec<Edge> = self.kept(id).collect();
-        let said = |e: &Edge| (self.source(e), self.store.seen(e), e.marking);
+        // What came from the cache does not bear the job's own marking; it is the same pair.
+        let said = |e: &Edge| {
+            let personal = e.marking & PERSONAL != 0;
+            (self.source(e), self.store.seen(e), self.marking(e), personal)
+        };
         edges.sort_unstable_by(|a, b| in_order(&self.store, a, b).then_with(|| said(a).cmp(&said(b))));
         edges.dedup_by(|b, a| a.relation == b.relation && a.value == b.value && said(a) == said(b));
         edges.iter().filter_map(|e| self.view(n, e)).collect()
@@ -200,9 +204,13 @@ impl Tree {
             source: self.source(e),
             first_seen,
             last_seen,
-            marking: marking(e.marking).max(self.rules.spec.policy.tlp),
+            marking: self.marking(e),
             personal: e.marking & PERSONAL != 0,
         })
+    }
+
+    fn marking(&self, e: &Edge) -> Tlp {
+        marking(e.marking).max(self.rules.spec.policy.tlp)
     }
 
     fn source(&self, e: &Edge) -> &str {

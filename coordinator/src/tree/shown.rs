@@ -195,9 +195,8 @@ impl Read {
     /// Names the line that is damaged, or says that the end is missing.
     pub fn lines(text: &[u8]) -> Result<Self, ReadError> {
         let mut read = Self::default();
-        let mut number = 0;
-        for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            number += 1;
+        let lines = text.split(|b| *b == b'\n').filter(|l| !l.is_empty());
+        for (number, line) in (1..).zip(lines) {
             let line = serde_json::from_slice(line).map_err(|e| ReadError::Line(number, e))?;
             read.line(line).map_err(|what| ReadError::Unknown(number, what))?;
         }

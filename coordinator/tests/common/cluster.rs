@@ -10,15 +10,16 @@ use futures::stream::FuturesUnordered;
 use kudzu_coordinator::core::ticket;
 use kudzu_coordinator::run::task_queue;
 use kudzu_coordinator::{Coordinator, Handle, StartOptions};
-use kudzu_shared::broker::{self, Broker as _, Delivery};
+use kudzu_shared::broker::{self, Broker as _, Delivery, Subscription};
 use kudzu_shared::cache::{self, Cache as _, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::config;
+use kudzu_shared::job::JobId;
 use kudzu_shared::outcome::{Answer, Part};
 use kudzu_shared::rtype;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::task::{self, Shutdown};
 use kudzu_shared::time::Clock;
-use kudzu_shared::wire::{LookupResult, Results, StoredAnswer, Task, TaskLookup};
+use kudzu_shared::wire::{LookupResult, Over, Results, StoredAnswer, Task, TaskLookup};
 use sha2::{Digest as _, Sha256};
 use tokio::time::{Instant, sleep};
 
@@ -78,6 +79,7 @@ struct Worker {
     trace: Trace,
     /// How often a message was delivered: a worker that dies twice is another accident.
     deliveries: Arc<Mutex<HashMap<[u8; 32], u64>>>,
+    over: Mutex<HashMap<JobId, u32>>,
 }
 
 impl Cluster {
@@ -116,7 +118,10 @@ impl Cluster {
                     start: Instant::now(),
                     trace: Arc::clone(&trace),
                     deliveries: Arc::clone(&deliveries),
+                    over: Mutex::default(),
                 });
+                let hints = broker.subscribe(Over::TOPIC).await.expect("a memory broker takes it");
+                running.push(task::spawn("hints", Arc::clone(&worker).hear(hints)));
                 running.push(task::spawn("worker", worker.run(class)));
             }
         }
@@ -139,6 +144,16 @@ impl Cluster {
 }
 
 impl Worker {
+    /// Hears which take-overs of jobs are over.
+    async fn hear(self: Arc<Self>, mut hints: Box<dyn Subscription>) {
+        while let Some(hint) = hints.next().await {
+            let Over { job, epoch } = Over::decode(&hint).expect("a hint that a coordinator wrote");
+            let mut over = self.over.lock().expect("no worker panicked");
+            let last = over.entry(job).or_default();
+            *last = epoch.max(*last);
+        }
+    }
+
     async fn run(self: Arc<Self>, class: Class) {
         loop {
             let mut consumer = self.broker.consume(task_queue(class), 4).await.expect("declared");
@@ -167,6 +182,11 @@ impl Worker {
             *n
         };
         let task = Task::decode(&delivery.body).expect("a task that a coordinator wrote");
+        let over = self.over.lock().expect("no worker panicked").get(&task.job).copied();
+        if over.is_some_and(|last| task.epoch <= last) {
+            delivery.settle.ack();
+            return false;
+        }
         // The reply queue's name is new in each run, so the lookups alone make the fate.
         let first = task.lookups.first().map(|l| l.seq).unwrap_or_default().to_le_bytes();
         let job = task.job.0.to_le_bytes();
@@ -203,6 +223,9 @@ impl Worker {
         if self.faults.cached && lookup.questions == all {
             self.keep(task, lookup, &answer).await;
         }
+        // As a worker does with what it has asked, and not with what it finds in the cache.
+        let mut answer = answer;
+        answer.pairs.iter_mut().for_each(|p| p.marking = p.marking.max(task.tlp));
         let times = if rng.percent(self.faults.twice) { 2 } else { 1 };
         for _ in 0..times {
             let parts = if rng.percent(self.faults.parts) { 2 } else { 1 };

@@ -107,7 +107,16 @@ impl Reference<'_> {
             self.kept(n).map(|(l, p)| (p, self.case.source(l.ask).name.as_str())).collect();
         edges.sort_by_key(|(p, source)| {
             let newest = Reverse(p.last_seen.unwrap_or(i64::MAX));
-            (p.relation, newest, &p.value, *source, p.first_seen, p.last_seen, p.personal, p.marking)
+            (
+                p.relation,
+                newest,
+                &p.value,
+                *source,
+                p.first_seen,
+                p.last_seen,
+                p.personal,
+                p.marking.max(self.case.spec.policy.tlp),
+            )
         });
         edges.dedup();
         edges.into_iter().map(|(p, source)| self.edge(n, p, source)).collect()

@@ -6,6 +6,7 @@ use std::hash::{Hash as _, Hasher as _};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use crate::metrics::metrics;
 use crate::task::lock;
 
 /// When a breaker opens and for how long.
@@ -64,7 +65,7 @@ enum State {
 }
 
 /// The breaker of one upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Breaker {
     state: State,
     /// Changes with the state: an answer to a question from before says nothing of now.
@@ -77,6 +78,14 @@ pub struct Breaker {
     failing: Option<Instant>,
     opened: u32,
     jitter: u64,
+}
+
+impl Drop for Breaker {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            metrics().breakers_open.dec();
+        }
+    }
 }
 
 impl Breaker {
@@ -155,6 +164,11 @@ impl Breaker {
     }
 
     fn enter(&mut self, state: State) {
+        match (self.is_closed(), state == State::Closed) {
+            (true, false) => drop(metrics().breakers_open.inc()),
+            (false, true) => drop(metrics().breakers_open.dec()),
+            _ => {}
+        }
         self.state = state;
         self.generation += 1;
     }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use kudzu_shared::broker::Delivery;
 use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::marking::Tlp;
+use kudzu_shared::metrics::{Lookup, Message, metrics};
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
+use kudzu_shared::outcome::{Answer, End, Part, Question, Verdict};
 use kudzu_shared::source::Class;
 use kudzu_shared::wire::{Ask, LookupResult, StoredAnswer, Task, TaskLookup};
 use tokio::time::Instant;
@@ -44,7 +45,10 @@ pub(super) struct Run {
 /// Runs a task to its end; the reporter settles its delivery. Dropped before, the task is
 /// delivered again.
 pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery) {
-    let Delivery { body, settle, .. } = delivery;
+    let Delivery { body, settle, redelivered, .. } = delivery;
+    if redelivered {
+        metrics().redelivered.get_or_create(&Message { kind: "task" }).inc();
+    }
     let task = match Task::decode(&body) {
         Ok(task) if !task.lookups.is_empty() => task,
         Ok(_) => return settle.ack(),
@@ -216,12 +220,22 @@ impl Run {
         answer.pairs.iter_mut().for_each(|p| p.marking = p.marking.max(self.tlp));
     }
 
+    /// Counts them by source and end.
+    fn count(&self, results: &[LookupResult]) {
+        for result in results {
+            let source = self.held.asks.get(usize::from(result.ask)).map_or("", |a| a.source.as_str());
+            let end = End::of(result.answer.questions.iter().map(|q| q.verdict)).as_str();
+            metrics().lookups.get_or_create(&Lookup { source: source.into(), end }).inc();
+        }
+    }
+
     /// Hands results to the reporter, and waits while it is behind.
     pub(super) async fn report(&self, results: Vec<LookupResult>) {
         if results.is_empty() {
             return;
         }
         add(&self.context.stats.lookups, results.len());
+        self.count(&results);
         let report = Report { task: Arc::clone(&self.held), results };
         // It ends after the last task only.
         let _ = self.context.reports.send(report).await;
