@@ -73,6 +73,12 @@ bench-dns: build ## Measure the DNS engine on NSD and simnet, beside massdns (MA
 	$(PYTHON) scripts/bench_dns.py --kudzu $(TARGET)/release/kudzu --hickory $(TARGET)/release/examples/hickory \
 		--massdns "$(MASSDNS)" $(ARGS)
 
+.PHONY: chaos
+chaos: ## Kill, freeze and cut off everything while jobs run (ARGS="--kills 200 --jobs 20")
+	@scripts/setup.sh test
+	$(CARGO) build --release -p kudzu-cli -p kudzu-loadtest
+	$(TARGET)/release/kudzu-loadtest chaos --kudzu $(TARGET)/release/kudzu $(ARGS)
+
 .PHONY: rank
 rank: build ## Measure the ranking against the truth of worlds SEEDS, beside baselines
 	@scripts/setup.sh rank

@@ -11,6 +11,7 @@ mod embedded;
 pub mod exit;
 mod explain;
 pub mod files;
+mod health;
 mod indicators;
 pub mod interrupt;
 mod job;

@@ -30,6 +30,7 @@ pub struct Plan {
     /// Workers.
     pub workers: usize,
     /// Tenants, each with a token that may do everything; they share no cache at TLP:AMBER.
+    /// Without any, nobody is asked who they are, and jobs are those of one process.
     pub tenants: usize,
     /// Seed of the simulated internet.
     pub seed: u64,
@@ -118,6 +119,23 @@ pub fn token(tenant: usize) -> String {
     format!("kudzu-loadtest-{tenant}")
 }
 
+impl Plan {
+    /// Two coordinators and two workers in a small world, for this program.
+    pub fn small(kudzu: PathBuf) -> Self {
+        let faults = Faults { latency: Duration::from_millis(20), ..Faults::default() };
+        Self {
+            kudzu,
+            coordinators: 2,
+            workers: 2,
+            tenants: 0,
+            seed: 1,
+            scale: 0.02,
+            faults,
+            settings: Vec::new(),
+        }
+    }
+}
+
 impl Cluster {
     /// Starts one.
     ///
@@ -172,6 +190,9 @@ impl Cluster {
             addrs.certs,
             archive.display(),
         );
+        if self.plan.tenants == 0 {
+            text.push_str("[api]\nauth = \"off\"\n");
+        }
         for tenant in 0..self.plan.tenants {
             let digest = Sha256::digest(token(tenant));
             let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
@@ -184,7 +205,8 @@ impl Cluster {
         std::fs::write(self.settings(), text).context("write the settings")
     }
 
-    fn settings(&self) -> PathBuf {
+    /// The settings of all members.
+    pub fn settings(&self) -> PathBuf {
         self.folder.path().join("kudzu.toml")
     }
 

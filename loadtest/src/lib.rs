@@ -4,3 +4,4 @@ pub mod api;
 pub mod chaos;
 pub mod cluster;
 pub mod proxy;
+pub mod show;

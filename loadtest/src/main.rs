@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
-use kudzu_loadtest::chaos;
+use clap::{Parser, Subcommand, ValueEnum};
+use kudzu_loadtest::{chaos, show};
 
 /// Runs whole clusters of real processes, breaks them, and measures what comes of it.
 #[derive(Debug, Parser)]
@@ -46,6 +46,45 @@ enum Command {
         #[arg(long, default_value_t = 3)]
         workers: usize,
     },
+    /// Show one promise on real servers
+    Show {
+        /// Which
+        #[arg(value_enum)]
+        promise: Promise,
+        /// The program
+        #[arg(long, default_value = "target/release/kudzu")]
+        kudzu: PathBuf,
+        /// Size of the simulated internet, where it matters
+        #[arg(long, default_value_t = 1.0)]
+        scale: f64,
+        /// Jobs, where they are counted
+        #[arg(long, default_value_t = 100)]
+        jobs: usize,
+        /// Seconds, where it takes a time
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+}
+
+/// What a cluster promises.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Promise {
+    /// 202, then SIGKILL of who said so, a hundred times
+    Accept,
+    /// A coordinator killed half-way with Redis empty: what is asked again
+    Halfway,
+    /// RabbitMQ short of memory for a minute
+    Alarm,
+    /// Redis away for a whole job
+    Redis,
+    /// A cancel with 100,000 lookups registered
+    Cancel,
+    /// Fifty small jobs beside a giant one
+    Fairness,
+    /// Eight workers and an upstream with a rate
+    Polite,
+    /// A job that outlasts RabbitMQ's consumer timeout
+    Outlast,
 }
 
 fn main() -> ExitCode {
@@ -65,14 +104,35 @@ fn main() -> ExitCode {
 /// Whether everything held.
 fn run(cli: Cli) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
-    let Command::Chaos { kudzu, seed, kills, jobs, scale, latency, coordinators, workers } = cli.command;
-    let kudzu = kudzu.canonicalize().with_context(|| format!("--kudzu {}", kudzu.display()))?;
-    let latency = Duration::from_millis(latency);
-    let options =
-        chaos::Options { kudzu, seed, kills, jobs, scale, latency, members: [coordinators, workers] };
-    let report = runtime.block_on(chaos::run(&options))?;
+    let program =
+        |kudzu: PathBuf| kudzu.canonicalize().with_context(|| format!("--kudzu {}", kudzu.display()));
+    let (holds, report) = match cli.command {
+        Command::Chaos { kudzu, seed, kills, jobs, scale, latency, coordinators, workers } => {
+            let (kudzu, latency) = (program(kudzu)?, Duration::from_millis(latency));
+            let members = [coordinators, workers];
+            let options = chaos::Options { kudzu, seed, kills, jobs, scale, latency, members };
+            let report = runtime.block_on(chaos::run(&options))?;
+            (report.holds(), serde_json::to_value(&report).context("write the report")?)
+        }
+        Command::Show { promise, kudzu, scale, jobs, seconds } => {
+            let (kudzu, time) = (program(kudzu)?, Duration::from_secs(seconds));
+            let report = runtime.block_on(async {
+                match promise {
+                    Promise::Accept => show::accept(&kudzu, jobs).await,
+                    Promise::Halfway => show::halfway(&kudzu, scale).await,
+                    Promise::Alarm => show::alarm(&kudzu, time).await,
+                    Promise::Redis => show::redis(&kudzu, scale).await,
+                    Promise::Cancel => show::cancel(&kudzu).await,
+                    Promise::Fairness => show::fairness(&kudzu).await,
+                    Promise::Polite => show::polite(&kudzu).await,
+                    Promise::Outlast => show::outlast(&kudzu, time).await,
+                }
+            })?;
+            (report["holds"] == true, report)
+        }
+    };
     let mut out = std::io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, &report).context("write the report")?;
     writeln!(out)?;
-    Ok(report.holds())
+    Ok(holds)
 }

@@ -15,7 +15,7 @@ use crate::args::job::EngineArgs;
 use crate::cluster::{Backs, name};
 use crate::embedded::{self, nobody};
 use crate::exit::{End, Outcome};
-use crate::{interrupt, settings};
+use crate::{health, interrupt, settings};
 
 /// How long lookups in hand may take when the worker ends; the rest is given back.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -41,6 +41,10 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     interrupt::take_over();
     let shutdown = Shutdown::new(DRAIN);
+    let serving = match args.listen {
+        Some(listen) => Some(health::serve(listen, Arc::new(backs.broker.clone()), shutdown.child()).await?),
+        None => None,
+    };
     let ending = {
         let shutdown = shutdown.clone();
         async move {
@@ -73,6 +77,9 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
             tracing::warn!("its queues are gone; it asks for them again");
             tokio::time::sleep(AGAIN).await;
         }
+    }
+    if let Some(serving) = serving {
+        serving.await.context("serve health and metrics")?.context("serve health and metrics")?;
     }
     backs.broker.close();
     Ok(End::Complete)
