@@ -38,6 +38,7 @@ demo: ## Run everything offline: a simulated internet, and a pivot from an attac
 test: setup lint doc ## Install what is missing, then run every test, lint and check of the documentation
 	$(CARGO) test --workspace
 	$(CARGO) test -p kudzu-coordinator --features planted --test planted
+	$(CARGO) test -p kudzu-worker -p kudzu-cli --features kudzu-worker/poison,kudzu-cli/poison --test poison
 
 .PHONY: setup
 setup: ## Check for the tools of the tests; install those that are missing

@@ -37,21 +37,30 @@ impl Backs {
         })?;
         let broker =
             Rabbit::new(&secret(url), name).map_err(|e| Failure::usage(format!("broker.url: {e}")))?;
-        let (cache, limiter): (Arc<dyn Cache>, Arc<dyn Limiter>) = match &config.redis.url {
-            Some(url) => {
-                let connect = || {
-                    let redis = redis::Redis::new(&secret(url)).context("redis.url");
-                    redis.map_err(Failure::Usage)
-                };
-                // One connection each: what fills the cache does not hold up the limits.
-                (Arc::new(cache::Redis::new(connect()?)), Arc::new(limits::Redis::new(connect()?)))
-            }
-            None => {
-                (Arc::new(cache::Memory::new(config.worker.cache_bytes)), Arc::new(limits::Memory::new()))
-            }
+        // One connection each: what fills the cache does not hold up the limits.
+        let cache: Arc<dyn Cache> = match redis(config)? {
+            Some(redis) => Arc::new(cache::Redis::new(redis)),
+            None => Arc::new(cache::Memory::new(config.worker.cache_bytes)),
         };
+        let limiter = limiter(config)?;
         Ok(Self { broker, cache, limiter })
     }
+}
+
+/// The limits: those of the whole cluster where there is a Redis, else of this process.
+///
+/// # Errors
+/// When its URL is none.
+pub fn limiter(config: &Config) -> Result<Arc<dyn Limiter>, Failure> {
+    Ok(match redis(config)? {
+        Some(redis) => Arc::new(limits::Redis::new(redis)),
+        None => Arc::new(limits::Memory::new()),
+    })
+}
+
+fn redis(config: &Config) -> Result<Option<redis::Redis>, Failure> {
+    let connect = |url| redis::Redis::new(&secret(url)).context("redis.url").map_err(Failure::Usage);
+    config.redis.url.as_ref().map(connect).transpose()
 }
 
 fn secret(text: &Secret) -> SecretString {

@@ -22,7 +22,10 @@ fn main() -> ExitCode {
         .build()
         .map_err(|e| exit::Failure::failed(format!("start the runtime: {e}")))
         .and_then(|runtime| {
-            let outcome = runtime.block_on(interrupt::guarded(kudzu_cli::run(cli)));
+            let outcome = match cli.command.leaves_signals() {
+                true => runtime.block_on(kudzu_cli::run(cli)),
+                false => runtime.block_on(interrupt::guarded(kudzu_cli::run(cli))),
+            };
             // What still runs must not keep an interrupted command alive.
             runtime.shutdown_background();
             outcome

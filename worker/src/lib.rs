@@ -8,4 +8,7 @@ pub mod sources;
 mod worker;
 
 pub use sources::{Registry, registry};
-pub use worker::{Error, ResolverError, Stats, Worker, WorkerConfig, queue, start_resolver, upstreams};
+pub use worker::{
+    ChildCommand, ChildError, ChildWorker, Error, ResolverError, Stats, Worker, WorkerConfig, queue,
+    start_resolver, tie, upstreams,
+};

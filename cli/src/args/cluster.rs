@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use kudzu_shared::source::Class;
 
 use super::ListFormat;
 use super::job::{OutputArgs, PlanArgs, PolicyArgs, TimeArgs};
@@ -37,6 +38,17 @@ pub struct Worker {
     pub listen: Option<SocketAddr>,
 }
 
+/// Options of `kudzu worker-child`.
+#[derive(Debug, Args)]
+pub struct WorkerChild {
+    /// The class of its lookups
+    #[arg(long, value_name = "CLASS", value_enum)]
+    pub class: WorkClass,
+    /// The worker's process; this one ends with it
+    #[arg(long, value_name = "PID")]
+    pub parent: u32,
+}
+
 /// A class of sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum WorkClass {
@@ -46,6 +58,16 @@ pub enum WorkClass {
     Http,
     /// Answered in the process
     Local,
+}
+
+impl From<WorkClass> for Class {
+    fn from(class: WorkClass) -> Self {
+        match class {
+            WorkClass::Dns => Self::Dns,
+            WorkClass::Http => Self::Http,
+            WorkClass::Local => Self::Local,
+        }
+    }
 }
 
 /// Options of `kudzu submit`.

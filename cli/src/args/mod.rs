@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +52,20 @@ pub struct Global {
     pub log_format: LogFormat,
 }
 
+impl Global {
+    /// The same for another process of this program.
+    pub fn to_args(&self) -> Vec<OsString> {
+        let mut args = Vec::new();
+        if let Some(file) = &self.config {
+            args.extend(["--config".into(), file.clone().into_os_string()]);
+        }
+        args.extend(self.settings.iter().map(|setting| format!("--set={setting}").into()));
+        args.extend(self.quiet.then(|| "--quiet".into()));
+        args.extend((0..self.verbose).map(|_| "--verbose".into()));
+        args
+    }
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -70,6 +85,9 @@ pub enum Command {
     Coordinator(cluster::Coordinator),
     /// Work in a cluster: take lookups, ask, answer
     Worker(cluster::Worker),
+    /// Look up what a worker says on standard input; a worker starts it
+    #[command(hide = true)]
+    WorkerChild(cluster::WorkerChild),
     /// Submit a job to a cluster, and follow it
     Submit(Box<cluster::Submit>),
     /// Follow a job of a cluster to its end, and show its result
@@ -98,6 +116,11 @@ impl Command {
     /// Whether it runs until it is told to end.
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Coordinator(_) | Self::Worker(_))
+    }
+
+    /// Whether a signal ends it at once: a worker tells by that whether somebody ended its child.
+    pub fn leaves_signals(&self) -> bool {
+        matches!(self, Self::WorkerChild(_))
     }
 }
 
@@ -206,6 +229,16 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_options_of_every_command_come_through() {
+        let given = ["kudzu", "worker", "--config", "a b.toml", "--set", "dns.rate=5", "--set=x.y=-1", "-vv"];
+        let given = Cli::try_parse_from(given).unwrap().global;
+        let args = [OsString::from("kudzu"), "worker".into()].into_iter().chain(given.to_args());
+        let again = Cli::try_parse_from(args).unwrap().global;
+        assert_eq!((again.config, again.settings), (given.config, given.settings));
+        assert_eq!((again.quiet, again.verbose), (false, 2));
     }
 
     #[test]

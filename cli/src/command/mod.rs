@@ -16,6 +16,7 @@ mod submit;
 mod token;
 mod up;
 mod worker;
+mod worker_child;
 
 use crate::args::{Cli, Command};
 use crate::exit::Outcome;
@@ -35,6 +36,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Simnet(args) => simnet::run(&global, &args).await,
         Command::Coordinator(args) => coordinator::run(&global, &args).await,
         Command::Worker(args) => worker::run(&global, &args).await,
+        Command::WorkerChild(args) => worker_child::run(&global, &args).await,
         Command::Submit(args) => submit::submit(&global, &args).await,
         Command::Watch(args) => submit::watch(&global, &args).await,
         Command::Get(args) => submit::get(&global, &args).await,

@@ -1,5 +1,6 @@
 //! `kudzu worker`
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,10 @@ use anyhow::Context as _;
 use kudzu_shared::source::Class;
 use kudzu_shared::task::{self, Shutdown};
 use kudzu_shared::time::{Clock, SystemClock};
-use kudzu_worker::{Worker, WorkerConfig};
+use kudzu_worker::{ChildCommand, Worker, WorkerConfig};
 
 use crate::args::Global;
-use crate::args::cluster::{WorkClass, Worker as Args};
+use crate::args::cluster::Worker as Args;
 use crate::args::job::EngineArgs;
 use crate::cluster::{Backs, name};
 use crate::embedded::{self, nobody};
@@ -30,7 +31,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let classes: Vec<Class> = if args.classes.is_empty() {
         vec![Class::Dns, Class::Http, Class::Local]
     } else {
-        args.classes.iter().map(|c| class(*c)).collect()
+        args.classes.iter().map(|c| (*c).into()).collect()
     };
     let asks_dns = classes.contains(&Class::Dns)
         && registry.catalogue().iter().any(|s| s.class == Class::Dns && s.unavailable.is_none());
@@ -54,8 +55,13 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     };
     let mut ending = std::pin::pin!(ending);
     while !shutdown.is_stopping() {
+        let worker = WorkerConfig {
+            classes: classes.clone(),
+            child: Some(child(global)),
+            ..WorkerConfig::new(name.clone(), &config)
+        };
         let worker = Worker::new(
-            WorkerConfig { classes: classes.clone(), ..WorkerConfig::new(name.clone(), &config) },
+            worker,
             Arc::new(backs.broker.clone()),
             Arc::clone(&backs.cache),
             Arc::clone(&backs.limiter),
@@ -85,10 +91,11 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     Ok(End::Complete)
 }
 
-fn class(class: WorkClass) -> Class {
-    match class {
-        WorkClass::Dns => Class::Dns,
-        WorkClass::Http => Class::Http,
-        WorkClass::Local => Class::Local,
-    }
+/// This program, with the same settings. By this name it is the one that runs, also where its
+/// file has been replaced since: the two must understand each other.
+fn child(global: &Global) -> ChildCommand {
+    // What it logs comes into this one's log, which has a form of its own.
+    let own = ["worker-child", "--log-format=text"].map(OsString::from);
+    let args = own.into_iter().chain(global.to_args());
+    ChildCommand::new("/proc/self/exe", args)
 }

@@ -31,6 +31,8 @@ mod pdns;
 pub mod pdns_addr;
 pub mod pdns_name;
 pub mod pdns_rdata;
+#[cfg(feature = "poison")]
+pub mod poison;
 mod rdap;
 pub mod rdap_autnum;
 pub mod rdap_domain;
@@ -189,6 +191,8 @@ pub fn registry(config: &Config) -> Result<Registry, Error> {
     all.insert(Arc::new(certs_name::CertsName::new(Arc::clone(&certs))));
     all.insert(Arc::new(certs_fingerprint::CertsFingerprint::new(certs)));
     all.insert(Arc::new(parts::Parts::new()));
+    #[cfg(feature = "poison")]
+    all.insert(Arc::new(poison::Poison::new()));
     for (name, file) in &config.pairs {
         let set =
             pairs::Pairs::load(name, file).map_err(|source| Error::Pairs { name: name.clone(), source })?;

@@ -5,13 +5,12 @@ use kudzu_shared::outcome::Question;
 use super::task::{Open, Run, guarded};
 use crate::sources::{Found, Work};
 
-/// Lookups between two turns of others.
-const TURN: usize = 64;
-
 /// Answers every lookup.
 pub(super) async fn run(run: &Run, open: Vec<Open>) {
     let upstream = run.context.upstreams.of_name("local");
-    let mut done = Vec::with_capacity(open.len());
+    // Lookups between two turns of others.
+    let turn = run.context.turn;
+    let mut done = Vec::with_capacity(turn.min(open.len()));
     for (i, lookup) in open.into_iter().enumerate() {
         let mut found = Found::default();
         let asked = run.asked(&lookup);
@@ -26,7 +25,7 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
         };
         let questions = vec![Question { index: 0, verdict, tries: 1, rtt_us: 0, upstream }];
         done.push(run.finish(lookup, found, questions));
-        if i % TURN == TURN - 1 {
+        if i % turn == turn - 1 {
             run.report(std::mem::take(&mut done)).await;
             tokio::task::yield_now().await;
         }

@@ -2,6 +2,7 @@
 //! quick one; results and cache entries leave through one task each.
 
 mod cacher;
+mod child;
 mod dns;
 mod encode;
 mod local;
@@ -33,11 +34,14 @@ use tokio::sync::{Semaphore, mpsc};
 use crate::http::{self, Http};
 use crate::sources::Registry;
 
+pub use child::{ChildCommand, ChildError, ChildWorker, tie};
 pub use resolver::{ResolverError, start as start_resolver, upstreams};
 pub use stats::Stats;
 
 /// Reports and cache entries that may wait for their task.
 const BACKLOG: usize = 1024;
+/// Local lookups between two turns of others.
+const TURN: usize = 64;
 /// How long results and cache entries are flushed after the lanes have ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -70,6 +74,9 @@ pub struct WorkerConfig {
     pub linger: Duration,
     /// What every HTTP source keeps to.
     pub http: HttpLimits,
+    /// The program that looks up tasks which come again, since one of their lookups may have
+    /// killed the worker before; `None`: this process does.
+    pub child: Option<ChildCommand>,
 }
 
 impl WorkerConfig {
@@ -86,6 +93,7 @@ impl WorkerConfig {
             prefetch: [512, 256, 16],
             linger: Duration::from_millis(10),
             http: config.http.clone(),
+            child: None,
         }
     }
 }
@@ -139,6 +147,50 @@ struct Context {
     /// DNS lookups in flight.
     slots: Arc<Semaphore>,
     most: usize,
+    /// Local lookups between two turns of others.
+    turn: usize,
+    children: Option<Arc<child::Children>>,
+}
+
+/// What a context is made of.
+struct Parts {
+    cache: Arc<dyn Cache>,
+    limiter: Arc<dyn Limiter>,
+    registry: Registry,
+    resolver: Arc<dyn kudzu_dns::Resolver>,
+    clock: Arc<dyn Clock>,
+    turn: usize,
+    children: Option<Arc<child::Children>>,
+}
+
+/// A context, and what its lookups send.
+type Made = (Context, mpsc::Receiver<reporter::Report>, mpsc::Receiver<cacher::Entry>);
+
+impl Context {
+    fn new(config: &WorkerConfig, parts: Parts, stats: Arc<Stats>) -> Result<Made, http::Error> {
+        let Parts { cache, limiter, registry, resolver, clock, turn, children } = parts;
+        let http = Http::new(config.http.clone(), config.http_lookups, limiter, Arc::clone(&clock))?;
+        let (reports, reports_in) = mpsc::channel(BACKLOG);
+        let (entries, entries_in) = mpsc::channel(BACKLOG);
+        let most = config.lookups.clamp(1, Semaphore::MAX_PERMITS);
+        let context = Self {
+            cache,
+            registry,
+            resolver,
+            clock,
+            http,
+            stats,
+            jobs: Arc::default(),
+            upstreams: Arc::default(),
+            reports,
+            entries,
+            slots: Arc::new(Semaphore::new(most)),
+            most,
+            turn,
+            children,
+        };
+        Ok((context, reports_in, entries_in))
+    }
 }
 
 impl Worker {
@@ -168,34 +220,20 @@ impl Worker {
     /// When it cannot start. A broker that closes later ends it as a shutdown does.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self { config, broker, cache, limiter, registry, resolver, clock, stats } = self;
-        let http = Http::new(config.http, config.http_lookups, limiter, Arc::clone(&clock))?;
-        let upstreams = Arc::new(upstreams::Upstreams::default());
-        let jobs = Arc::new(over::Jobs::default());
-        let (reports, reports_in) = mpsc::channel(BACKLOG);
-        let (entries, entries_in) = mpsc::channel(BACKLOG);
-        let most = config.lookups.clamp(1, Semaphore::MAX_PERMITS);
+        let children = config.child.clone().map(|command| Arc::new(child::Children::new(command)));
+        let parts =
+            Parts { cache: Arc::clone(&cache), limiter, registry, resolver, clock, turn: TURN, children };
+        let (context, reports_in, entries_in) = Context::new(&config, parts, Arc::clone(&stats))?;
         let reporter = reporter::Reporter {
             worker: config.name,
             broker: Arc::clone(&broker),
-            upstreams: Arc::clone(&upstreams),
+            upstreams: Arc::clone(&context.upstreams),
             linger: config.linger,
-            stats: Arc::clone(&stats),
+            stats,
             sendings: AtomicU64::new(rand::random()),
         };
-        let context = Arc::new(Context {
-            cache: Arc::clone(&cache),
-            registry,
-            resolver,
-            clock,
-            http,
-            stats,
-            jobs: Arc::clone(&jobs),
-            upstreams,
-            reports,
-            entries,
-            slots: Arc::new(Semaphore::new(most)),
-            most,
-        });
+        let jobs = Arc::clone(&context.jobs);
+        let context = Arc::new(context);
         let mut consumers = Vec::with_capacity(CLASSES.len());
         for (class, prefetch) in CLASSES.into_iter().zip(config.prefetch) {
             if config.classes.contains(&class) {

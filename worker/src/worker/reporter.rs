@@ -47,15 +47,18 @@ type Address = (String, JobId, u32);
 
 /// Results for one reply queue.
 #[derive(Default)]
-struct Group {
+pub(super) struct Group {
     asks: Vec<Ask>,
     upstreams: Vec<u16>,
     results: Vec<LookupResult>,
-    tasks: Vec<(Arc<Held>, usize)>,
+    tasks: Shares,
     due: Option<Instant>,
 }
 
-type Sent = (Vec<(Arc<Held>, usize)>, Result<usize, broker::Error>);
+/// Tasks, and how many of their results.
+type Shares = Vec<(Arc<Held>, usize)>;
+
+type Sent = (Shares, Result<usize, broker::Error>);
 
 impl Reporter {
     /// Sends until the last sender is gone and everything is confirmed.
@@ -124,9 +127,7 @@ impl Reporter {
 
     /// Publishes a group, its parts one after the other.
     fn send(&self, (reply_to, job, epoch): Address, group: Group) -> BoxFuture<'static, Sent> {
-        let Group { asks, upstreams, results, tasks, due: _ } = group;
-        let upstreams = upstreams.into_iter().map(|id| self.upstreams.name(id)).collect();
-        let whole = Results { job, epoch, worker: self.worker.clone(), asks, upstreams, results };
+        let (whole, tasks) = group.results((job, epoch, self.worker.clone()), &self.upstreams);
         let (broker, stats) = (Arc::clone(&self.broker), Arc::clone(&self.stats));
         let sending = self.sendings.fetch_add(1, Relaxed);
         Box::pin(async move {
@@ -166,7 +167,18 @@ impl Reporter {
 }
 
 impl Group {
-    fn push(&mut self, task: &Arc<Held>, mut result: LookupResult) {
+    /// What a message says, and whose results it has.
+    pub(super) fn results(
+        self,
+        (job, epoch, worker): (JobId, u32, String),
+        names: &Upstreams,
+    ) -> (Results, Shares) {
+        let Group { asks, upstreams, results, tasks, due: _ } = self;
+        let upstreams = upstreams.into_iter().map(|id| names.name(id)).collect();
+        (Results { job, epoch, worker, asks, upstreams, results }, tasks)
+    }
+
+    pub(super) fn push(&mut self, task: &Arc<Held>, mut result: LookupResult) {
         if let Some(ask) = task.asks.get(usize::from(result.ask)) {
             result.ask = index(&mut self.asks, ask);
         }

@@ -19,6 +19,12 @@ pub struct Stats {
     pub cached: AtomicU64,
     /// Lookups whose code panicked.
     pub panicked: AtomicU64,
+    /// Children started, for tasks that came again.
+    pub children: AtomicU64,
+    /// Children that died of what they looked up.
+    pub child_deaths: AtomicU64,
+    /// Lookups that kill whoever does them: set aside as dead.
+    pub poisoned: AtomicU64,
     /// Result messages sent.
     pub messages: AtomicU64,
     /// Results that nobody waits for any more.

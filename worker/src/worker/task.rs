@@ -17,7 +17,7 @@ use super::cacher::Entry;
 use super::reporter::Report;
 use super::settle::Held;
 use super::stats::add;
-use super::{Context, dns, local, web};
+use super::{Context, child, dns, local, web};
 use crate::sources::{Asked, Found, Source, Work};
 
 /// A lookup that is to be asked.
@@ -49,7 +49,7 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     if redelivered {
         metrics().redelivered.get_or_create(&Message { kind: "task" }).inc();
     }
-    let task = match Task::decode(&body) {
+    let mut task = match Task::decode(&body) {
         Ok(task) if !task.lookups.is_empty() => task,
         Ok(_) => return settle.ack(),
         Err(error) => {
@@ -64,12 +64,15 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
     let held = Arc::new(Held::new(&task, settle, context.jobs.token(task.job, task.epoch)));
     let run = Run { context, held, end, tlp: task.tlp };
-    let open = if run.held.is_gone() { Vec::new() } else { run.admit(task).await };
-    match class {
+    let lookups = std::mem::take(&mut task.lookups);
+    let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, lookups).await };
+    match (class, &run.context.children) {
         _ if open.is_empty() || run.held.is_gone() => {}
-        Class::Dns => dns::run(&run, open).await,
-        Class::Http => web::run(&run, open).await,
-        Class::Local => local::run(&run, open).await,
+        // Whoever had it before may have died of it.
+        (_, Some(children)) if redelivered => child::run(&run, children, &task, class, open).await,
+        (Class::Dns, _) => dns::run(&run, open).await,
+        (Class::Http, _) => web::run(&run, open).await,
+        (Class::Local, _) => local::run(&run, open).await,
     }
     if run.held.is_gone() {
         run.held.unwanted(); // Its job is over: nobody shall do it again.
@@ -78,13 +81,13 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
 
 impl Run {
     /// Answers what needs no asking; gives the rest.
-    async fn admit(&self, task: Task) -> Vec<Open> {
+    async fn admit(&self, task: &Task, lookups: Vec<TaskLookup>) -> Vec<Open> {
         let context = &self.context;
         let asks: Vec<Result<Askable, Verdict>> =
-            task.asks.iter().map(|ask| self.source(&task, ask)).collect();
+            task.asks.iter().map(|ask| self.source(task, ask)).collect();
         let late = self.end.is_some_and(|end| end <= Instant::now());
-        let (mut open, mut done) = (Vec::with_capacity(task.lookups.len()), Vec::new());
-        for lookup in task.lookups {
+        let (mut open, mut done) = (Vec::with_capacity(lookups.len()), Vec::new());
+        for lookup in lookups {
             let TaskLookup { seq, ask, questions: wanted, key } = lookup;
             let source = match &asks[usize::from(ask)] {
                 Err(verdict) => Err(*verdict),

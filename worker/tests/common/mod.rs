@@ -66,10 +66,21 @@ impl Rig {
         broker: broker::Memory,
         its: Arc<dyn Broker>,
     ) -> Self {
+        Self::start_as(WorkerConfig::new("w1", config), registry, resolver, broker, its).await
+    }
+
+    /// The same, with the worker's own settings.
+    pub async fn start_as(
+        config: WorkerConfig,
+        registry: Registry,
+        resolver: Arc<dyn Resolver>,
+        broker: broker::Memory,
+        its: Arc<dyn Broker>,
+    ) -> Self {
         broker.declare(REPLIES, Durability::Exclusive).await.unwrap();
         let replies = broker.consume(REPLIES, 64).await.unwrap();
         let worker = Worker::new(
-            WorkerConfig::new("w1", config),
+            config,
             its,
             Arc::new(cache::Memory::new(64 << 20)),
             Arc::new(limits::Memory::default()),
