@@ -74,6 +74,10 @@ bench-dns: build ## Measure the DNS engine on NSD and simnet, beside massdns (MA
 	$(PYTHON) scripts/bench_dns.py --kudzu $(TARGET)/release/kudzu --hickory $(TARGET)/release/examples/hickory \
 		--massdns "$(MASSDNS)" $(ARGS)
 
+.PHONY: cluster
+cluster: setup ## Run the tests on clusters of real processes, one after another
+	$(CARGO) test -p kudzu-cli --test cluster -- --ignored --test-threads=1
+
 .PHONY: chaos
 chaos: ## Kill, freeze and cut off everything while jobs run (ARGS="--kills 200 --jobs 20")
 	@scripts/setup.sh test

@@ -39,6 +39,7 @@ fn embedded(cluster: &Cluster) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "wants the machine for itself: make cluster"]
 async fn a_cluster_does_what_one_process_does() {
     let mut cluster = Cluster::start(Plan::small(kudzu())).await.unwrap();
     let user = User::new(cluster.urls(), 0).unwrap();
@@ -136,6 +137,7 @@ async fn what_was_accepted_survives(cluster: &mut Cluster, request: &Value) {
 
 /// While the broker is short of memory nothing is accepted, nothing restarts, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "wants the machine for itself: make cluster"]
 async fn servers_may_fail_and_jobs_end() {
     let mut cluster = Cluster::start(Plan::small(kudzu())).await.unwrap();
     let user = User::new(cluster.urls(), 0).unwrap();
@@ -151,8 +153,10 @@ async fn servers_may_fail_and_jobs_end() {
     tokio::task::block_in_place(|| cluster.rabbit.ctl(&["set_vm_memory_high_watermark", "0"])).unwrap();
     let refused = async {
         loop {
-            let answer = user.posts(0, &request, "refused").send().await.unwrap();
-            if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            // The first ones may wait for the broker until they are given up.
+            if let Ok(answer) = user.posts(0, &request, "refused").send().await
+                && answer.status() == StatusCode::SERVICE_UNAVAILABLE
+            {
                 break answer;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -170,6 +174,7 @@ async fn servers_may_fail_and_jobs_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "wants the machine for itself: make cluster"]
 async fn chaos_changes_nothing() {
     let options = chaos::Options {
         kudzu: kudzu(),

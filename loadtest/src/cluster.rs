@@ -131,7 +131,8 @@ impl Plan {
             seed: 1,
             scale: 0.02,
             faults,
-            settings: Vec::new(),
+            // Everything shares the processors: what waits for one is no failure.
+            settings: ["coordinator.window=2048", "dns.timeout_ms=10000"].map(String::from).to_vec(),
         }
     }
 }
