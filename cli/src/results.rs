@@ -59,9 +59,8 @@ impl Folder {
     /// Names the file that cannot be written.
     pub fn keep(&self, tree: &[u8], candidates: &[Candidate], summary: &Summary<'_>) -> Result<(), Failure> {
         self.file("tree.ndjson", |out| out.write_all(tree))?;
-        // A cluster keeps its evidence itself.
-        self.file("evidence.ndjson", |_| Ok(()))?;
-        self.rest(candidates, summary)
+        // The evidence stays with the cluster: an empty file would say that there is none.
+        self.rest(candidates, summary, &["tree.ndjson", "candidates.json", SUMMARY])
     }
 
     /// Writes the canonical tree.
@@ -77,27 +76,33 @@ impl Folder {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn finish(&self, result: &JobResult, summary: &Summary<'_>) -> Result<(), Failure> {
-        self.rest(&result.candidates, summary)
+        self.rest(&result.candidates, summary, &FILES)
     }
 
-    fn rest(&self, candidates: &[Candidate], summary: &Summary<'_>) -> Result<(), Failure> {
+    fn rest(&self, candidates: &[Candidate], summary: &Summary<'_>, files: &[&str]) -> Result<(), Failure> {
         let write = |name, value: Value| {
             self.file(name, |out| Ok(serde_json::to_writer_pretty(&mut *out, &value)?)).map(drop)
         };
         let escaped = |value: io::Result<Value>| value.context("write the result as JSON");
         write("candidates.json", escaped(json::escaped(&candidates))?)?;
         write(SUMMARY, escaped(json::escaped(summary))?)?;
-        self.name_all()
+        self.name_all(files)
     }
 
     /// Gives all files their names. Between two of them the folder has no summary, and so no
     /// result.
-    fn name_all(&self) -> Result<(), Failure> {
+    fn name_all(&self, files: &[&str]) -> Result<(), Failure> {
         let old = self.path.join(SUMMARY);
         if old.exists() {
             fs::remove_file(&old).with_context(|| format!("remove the old {}", old.display()))?;
         }
-        for name in FILES {
+        for name in FILES.iter().filter(|name| !files.contains(name)) {
+            let stale = self.path.join(name);
+            if stale.exists() {
+                fs::remove_file(&stale).with_context(|| format!("remove the old {}", stale.display()))?;
+            }
+        }
+        for name in files {
             let (from, to) = (self.part(name), self.path.join(name));
             fs::rename(&from, &to).with_context(|| format!("name {}", to.display()))?;
         }
@@ -307,13 +312,13 @@ mod tests {
             fs::write(taken.part(name), "new").unwrap();
         }
         // It cannot be named, for it is not there: then nothing may look whole.
-        assert!(taken.name_all().is_err());
+        assert!(taken.name_all(&FILES).is_err());
         assert!(!folder.path().join(SUMMARY).exists());
         fs::write(taken.evidence(), "new").unwrap();
         for name in FILES {
             fs::write(taken.part(name), "new").unwrap();
         }
-        taken.name_all().unwrap();
+        taken.name_all(&FILES).unwrap();
         for name in FILES {
             assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "new");
         }

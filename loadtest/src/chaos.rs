@@ -83,23 +83,52 @@ impl Report {
     }
 }
 
-/// Runs it.
-///
-/// # Errors
-/// When the cluster cannot be run, not when it loses something: that is in the report.
-pub async fn run(options: &Options) -> anyhow::Result<Report> {
-    let faults = Faults { latency: options.latency, ..Faults::default() };
-    let mut cluster = Cluster::start(Plan {
+fn plan(options: &Options) -> Plan {
+    Plan {
         kudzu: options.kudzu.clone(),
         coordinators: options.members[0],
         workers: options.members[1],
         tenants: options.jobs,
         seed: 1,
         scale: options.scale,
-        faults,
+        faults: Faults { latency: options.latency, ..Faults::default() },
         settings: Vec::new(),
-    })
-    .await?;
+    }
+}
+
+/// Submits jobs, one of each user at a time, for as long as the storm goes on; gives whose
+/// they are, and which.
+async fn rage(
+    options: &Options,
+    users: &[User],
+    request: &serde_json::Value,
+    storm: &mut Storm,
+    cluster: &mut Cluster,
+) -> anyhow::Result<Vec<(usize, String)>> {
+    let mut accepted: Vec<(usize, String)> = Vec::new();
+    let mut number = 0;
+    while storm.kills < options.kills {
+        // Nothing comes from the cache that an earlier wave has left.
+        flush(cluster, storm).await;
+        let ids = wave(users, request, &format!("wave {number}"), storm, cluster).await?;
+        number += 1;
+        accepted.extend(ids.iter().cloned().enumerate());
+        let (owners, waited) = (users.to_vec(), ids.clone());
+        let wave = task::spawn("wave", async move { ends(&owners, &waited, HOUR).await.len() });
+        while !wave.is_finished() && storm.kills < options.kills {
+            storm.second(cluster).await?;
+            tracing::info!(kills = storm.kills, accepted = accepted.len(), "chaos");
+        }
+    }
+    Ok(accepted)
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the cluster cannot be run, not when it loses something: that is in the report.
+pub async fn run(options: &Options) -> anyhow::Result<Report> {
+    let mut cluster = Cluster::start(plan(options)).await?;
     let users = (0..options.jobs).map(|n| User::new(cluster.urls(), n)).collect::<Result<Vec<_>, _>>()?;
     let request = pivot(&cluster.seeds, &cluster.at, 1);
     let (before, start) = (cluster.asked().dns_udp, Instant::now());
@@ -115,29 +144,8 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
     tracing::info!(lookups, seconds = without_faults_s, "without faults");
 
     let (before, start) = (cluster.asked().dns_udp, Instant::now());
-    let mut storm = Storm {
-        rng: StdRng::seed_from_u64(options.seed),
-        faults: BTreeMap::new(),
-        kills: 0,
-        second: 0,
-        frozen: Vec::new(),
-        lines: Vec::new(),
-    };
-    let mut accepted: Vec<(usize, String)> = Vec::new();
-    let mut number = 0;
-    while storm.kills < options.kills {
-        // Nothing comes from the cache that an earlier wave has left.
-        flush(&cluster, &mut storm).await;
-        let ids = wave(&users, &request, &format!("wave {number}"), &mut storm, &mut cluster).await?;
-        number += 1;
-        accepted.extend(ids.iter().cloned().enumerate());
-        let (owners, waited) = (users.clone(), ids.clone());
-        let wave = task::spawn("wave", async move { ends(&owners, &waited, HOUR).await.len() });
-        while !wave.is_finished() && storm.kills < options.kills {
-            storm.second(&mut cluster).await?;
-            tracing::info!(kills = storm.kills, accepted = accepted.len(), "chaos");
-        }
-    }
+    let mut storm = Storm::new(options.seed);
+    let accepted = rage(options, &users, &request, &mut storm, &mut cluster).await?;
     storm.calm(&mut cluster).await?;
     let ids: Vec<String> = accepted.iter().map(|(_, id)| id.clone()).collect();
     let owners: Vec<User> = accepted.iter().map(|(n, _)| users[*n].clone()).collect();
@@ -247,6 +255,17 @@ struct Storm {
 }
 
 impl Storm {
+    fn new(seed: u64) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            faults: BTreeMap::new(),
+            kills: 0,
+            second: 0,
+            frozen: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
     /// What happens in one second.
     async fn second(&mut self, cluster: &mut Cluster) -> anyhow::Result<()> {
         tokio::time::sleep(Duration::from_secs(1)).await;

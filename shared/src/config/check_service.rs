@@ -16,11 +16,9 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
         let what = "is no URL of RabbitMQ: write amqp://USER:PASSWORD@HOST:PORT/VHOST";
         layers.complain("broker.url", what.into());
     }
-    let redis = ["redis://", "rediss://", "redis-sentinel://", "redis-cluster://"];
+    let redis = ["redis://", "rediss://"];
     if config.redis.url.as_ref().is_some_and(|u| !scheme(u, &redis)) {
-        let what = "is no URL of Redis: write redis://HOST:PORT, redis-sentinel://HOST:PORT,HOST:PORT/MASTER \
-            or redis-cluster://HOST:PORT,HOST:PORT";
-        layers.complain("redis.url", what.into());
+        layers.complain("redis.url", "is no URL of Redis: write redis://HOST:PORT".into());
     }
     url(layers, "client.url", &config.client.url);
     api(config, layers);

@@ -1,5 +1,5 @@
-//! `test.poison`: lookups that end or hold up the process that does them. Only the feature
-//! `poison` compiles it in, for tests of how a cluster gets over them.
+//! A source for tests, `test.poison`: its lookups end or hold up the process that does them. Only
+//! the feature `poison` compiles it in; what users get does not have it, and does not list it.
 
 use std::io::Write as _;
 use std::time::Duration;
