@@ -242,7 +242,7 @@ async fn bad_requests_are_problems_that_say_what_to_do() {
         ("{".into(), StatusCode::BAD_REQUEST, "the body"),
         ("[]".into(), StatusCode::BAD_REQUEST, "the body"),
         (json!({ "seeds": ["a.com"], "sedes": [] }).to_string(), StatusCode::BAD_REQUEST, "sedes"),
-        (json!({ "seeds": "a.com" }).to_string(), StatusCode::BAD_REQUEST, "seeds"),
+        (json!({ "seeds": "a.com" }).to_string(), StatusCode::BAD_REQUEST, "expected a sequence"),
         ("{}".into(), StatusCode::UNPROCESSABLE_ENTITY, "/seeds"),
         (json!({ "seeds": ["a..b"] }).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "/seeds/0"),
         (json!({ "seeds": ["a.com"], "plan": "x" }).to_string(), StatusCode::UNPROCESSABLE_ENTITY, "/plan"),
