@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use kudzu_coordinator::plan::Plan;
+use kudzu_coordinator::plan::{Plan, covers as matches};
 use kudzu_shared::config::Config;
 use kudzu_shared::source::SourceInfo;
 
@@ -88,11 +88,6 @@ fn known(flag: &str, patterns: &[String], catalogue: &[SourceInfo]) -> Result<()
 
 fn covers(patterns: &[String], name: &str) -> bool {
     patterns.iter().any(|p| matches(p, name))
-}
-
-/// `dns` stands for `dns.name`, `dns.addr` and so on.
-fn matches(pattern: &str, name: &str) -> bool {
-    name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]

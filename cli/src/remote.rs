@@ -11,7 +11,6 @@ use kudzu_shared::config::Client;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::exit::Failure;
@@ -269,9 +268,4 @@ impl Lines {
             self.rest.extend_from_slice(&more);
         }
     }
-}
-
-/// A job for scripts.
-pub fn as_json(job: &Job) -> Result<Value, Failure> {
-    Ok(serde_json::to_value(job).context("write the job as JSON")?)
 }

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod cluster;
 pub mod core;
+mod hex;
 pub mod model;
 pub mod plan;
 pub mod rank;

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::core::store::MAX_QUESTIONS;
+use crate::hex;
 
 /// Asks that one plan can have.
 pub const MAX_ASKS: usize = 64;
@@ -165,6 +166,11 @@ fn always() -> When {
     When::Always
 }
 
+/// Whether a pattern means a source: `dns` stands for `dns.name`, `dns.addr` and so on.
+pub fn covers(pattern: &str, source: &str) -> bool {
+    source.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 impl Plan {
     /// The names of the built-in plans.
     pub const NAMES: [&'static str; 3] = ["fast", "infra", "deep"];
@@ -221,7 +227,7 @@ impl Plan {
 
     /// SHA-256 of its text, in hex: pinned by every job.
     pub fn digest(&self) -> String {
-        Sha256::digest(self.text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+        hex::encode(&Sha256::digest(self.text.as_bytes()))
     }
 
     /// The number above which a relation of a node makes it a hub.

@@ -11,7 +11,6 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
 /// What the relay does with what comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +64,6 @@ impl Proxy {
 }
 
 async fn accept(listener: TcpListener, to: SocketAddr, line: watch::Receiver<Line>) {
-    let relays = TaskTracker::new();
     let mut open: Vec<Task<()>> = Vec::new();
     loop {
         let Ok((client, _)) = listener.accept().await else { continue };
@@ -75,7 +73,7 @@ async fn accept(listener: TcpListener, to: SocketAddr, line: watch::Receiver<Lin
             continue;
         }
         let line = line.clone();
-        open.push(task::spawn("relay", relays.track_future(relay(client, to, line))));
+        open.push(task::spawn("relay", relay(client, to, line)));
     }
 }
 

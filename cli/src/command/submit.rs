@@ -18,7 +18,7 @@ use crate::console::{self, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::indicators::Read;
 use crate::progress::Progress;
-use crate::remote::{Event, Remote, as_json};
+use crate::remote::{Event, Remote};
 use crate::results::Folder;
 use crate::view::text::{Table, count};
 use crate::{interrupt, settings};
@@ -87,7 +87,7 @@ pub async fn act(global: &Global, args: &OneJob, what: &str) -> Outcome {
     let job = remote(global)?.act(&args.job, what).await?;
     let text = match args.format {
         ListFormat::Json => {
-            let text = serde_json::to_string_pretty(&as_json(&job)?).context("write the job as JSON")?;
+            let text = serde_json::to_string_pretty(&job).context("write the job as JSON")?;
             format!("{text}\n")
         }
         ListFormat::Text => format!("{} {}\n", job.id, state(job.state)),

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::problem::Problem;
+use crate::hex;
 
 /// The tenant of whoever is not asked for a token.
 pub const LOCAL: &str = "local";
@@ -64,7 +65,7 @@ impl Tokens {
             };
             let caller =
                 Caller { token: name.clone(), tenant: token.tenant.clone(), scopes: token.scopes.clone() };
-            Some(Known { digest: digest(&token.sha256)?, expires, caller })
+            Some(Known { digest: hex::decode(&token.sha256)?.try_into().ok()?, expires, caller })
         };
         Self { auth, tokens: tokens.iter().filter_map(read).collect() }
     }
@@ -96,17 +97,6 @@ impl Tokens {
     }
 }
 
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if hex.len() != 64 || !hex.is_ascii() {
-        return None;
-    }
-    for (at, octet) in digest.iter_mut().enumerate() {
-        *octet = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(digest)
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderValue;
@@ -116,7 +106,7 @@ mod tests {
     fn tokens() -> Tokens {
         let token = |text: &str, tenant: &str, expires: Option<&str>| config::Token {
             tenant: tenant.into(),
-            sha256: Sha256::digest(text).iter().map(|b| format!("{b:02x}")).collect(),
+            sha256: hex::encode(&Sha256::digest(text)),
             scopes: vec![Scope::Read],
             expires: expires.map(String::from),
         };

@@ -4,7 +4,10 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::problem::Problem;
+use crate::hex;
 
+/// Characters of a cursor.
+const LONGEST: usize = 1024;
 /// Octets of the signature.
 const SIGNED: usize = 16;
 
@@ -21,7 +24,7 @@ impl Cursors {
     /// A cursor for a place in a list of one tenant.
     pub fn make(&self, tenant: &str, list: &str, place: &str) -> String {
         let signature = self.sign(tenant, list, place);
-        format!("{}{}", hex(place.as_bytes()), hex(&signature))
+        format!("{}{}", hex::encode(place.as_bytes()), hex::encode(&signature))
     }
 
     /// The place.
@@ -30,7 +33,8 @@ impl Cursors {
     /// When it was made for something else, or changed.
     pub fn read(&self, tenant: &str, list: &str, cursor: &str) -> Result<String, Problem> {
         let bad = || Problem::malformed("cursor: it was not made here for this list; start without one");
-        let octets = unhex(cursor).filter(|o| o.len() >= SIGNED).ok_or_else(bad)?;
+        let octets = Some(cursor).filter(|c| c.len() <= LONGEST).and_then(hex::decode);
+        let octets = octets.filter(|o| o.len() >= SIGNED).ok_or_else(bad)?;
         let (place, signature) = octets.split_at(octets.len() - SIGNED);
         let place = String::from_utf8(place.to_vec()).map_err(|_| bad())?;
         let same = subtle::ConstantTimeEq::ct_eq(&self.sign(tenant, list, &place)[..], signature);
@@ -48,17 +52,6 @@ impl Cursors {
         signature.copy_from_slice(&mac.finalize().into_bytes()[..SIGNED]);
         signature
     }
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() || text.len() > 1024 {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
 #[cfg(test)]

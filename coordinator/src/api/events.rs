@@ -51,8 +51,7 @@ pub(super) async fn events(
     caller.may(Scope::Read)?;
     let (id, record) = api.visible(&caller, &id).await?;
     let job = api.view(id, &record).await?;
-    let elsewhere = job.epoch.is_some() && !job.state.is_final() && api.cluster.board().get(id).is_none();
-    if elsewhere && let Some(response) = api.forward(id, "/events", &headers).await? {
+    if let Some(response) = api.ask_its_owner(id, &job, "/events", &headers).await? {
         return Ok(response);
     }
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(parse_id);

@@ -10,6 +10,7 @@ use kudzu_shared::job::JobId;
 use super::Api;
 use super::problem::Problem;
 use super::results::passed_on;
+use super::views::Job;
 use crate::cluster::peers::{PATIENCE, Peers};
 
 /// Says that a request was passed on already.
@@ -21,13 +22,23 @@ pub(super) const SECRET: &str = "kudzu-cluster";
 const CONNECT: Duration = Duration::from_secs(1);
 
 impl Api {
-    /// Passes a request on to the job's owner; nothing where that is this one, or nobody.
-    pub(super) async fn forward(
+    /// What the coordinator that runs a job answers; nothing where no other one runs it.
+    pub(super) async fn ask_its_owner(
         &self,
         id: JobId,
+        job: &Job,
         rest: &str,
         headers: &HeaderMap,
     ) -> Result<Option<Response>, Problem> {
+        let runs = job.epoch.is_some() && !job.state.is_final();
+        if runs && self.cluster.board().get(id).is_none() {
+            return self.forward(id, rest, headers).await;
+        }
+        Ok(None)
+    }
+
+    /// Passes a request on to the job's owner; nothing where that has no address.
+    async fn forward(&self, id: JobId, rest: &str, headers: &HeaderMap) -> Result<Option<Response>, Problem> {
         let recovering = || {
             Problem::unavailable(
                 "recovering",

@@ -18,6 +18,7 @@ use super::request::{Context, Request};
 use super::views::{Job, Jobs, State};
 use crate::cluster::record::{About, Record, keyed_id};
 use crate::cluster::{Accepted, SubmitError};
+use crate::hex;
 
 /// Jobs on one page, where it is not said, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -170,7 +171,7 @@ async fn accepted_response(api: &Api, Accepted { record, repeated }: Accepted) -
 
 /// SHA-256 in hex.
 fn digest(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&Sha256::digest(body))
 }
 
 /// The caller's trace, if it has one (W3C Trace Context, version 00).
@@ -248,8 +249,7 @@ pub(super) async fn show(
     caller.may(Scope::Read)?;
     let (id, record) = api.visible(&caller, &id).await?;
     let job = api.view(id, &record).await?;
-    let elsewhere = job.epoch.is_some() && !job.state.is_final() && api.cluster.board().get(id).is_none();
-    if elsewhere && let Some(response) = api.forward(id, "", &headers).await? {
+    if let Some(response) = api.ask_its_owner(id, &job, "", &headers).await? {
         return Ok(response);
     }
     Ok(Json(job).into_response())

@@ -33,6 +33,7 @@ use kudzu_shared::task::Shutdown;
 use sha2::{Digest as _, Sha256};
 
 use crate::cluster::Cluster;
+use crate::hex;
 use auth::{Caller, Tokens};
 use cursor::Cursors;
 use problem::Problem;
@@ -90,7 +91,7 @@ pub fn secret_of(broker_url: &str) -> String {
     let mut hash = Sha256::new();
     hash.update(b"kudzu cluster\0");
     hash.update(broker_url.as_bytes());
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&hash.finalize())
 }
 
 /// The routes.

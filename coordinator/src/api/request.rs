@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::problem::Wrong;
-use crate::plan::Plan;
+use crate::plan::{Plan, covers};
 
 /// Seeds of one job.
 const SEEDS: usize = 100_000;
@@ -275,11 +275,6 @@ impl Request {
         }
         Some(plan)
     }
-}
-
-/// `dns` stands for `dns.name`, `dns.addr` and so on.
-fn covers(pattern: &str, name: &str) -> bool {
-    name.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]

@@ -337,8 +337,3 @@ async fn hear_cancels(shared: Arc<Shared>, mut hints: Box<dyn Subscription>) {
         }
     }
 }
-
-/// Octets in hex.
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|b| format!("{b:02x}")).collect()
-}

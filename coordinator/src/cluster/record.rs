@@ -7,7 +7,7 @@ use kudzu_shared::time::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::hex;
+use crate::hex;
 use crate::plan::{Plan, PlanAsk, PlanError, When};
 
 /// The form of a record; a reader refuses another.
@@ -229,11 +229,11 @@ impl Record {
 
 impl Item {
     fn of(item: &Observable) -> Self {
-        Self { kind: item.kind().as_str().into(), wire: hex(item.wire()), value: item.to_string() }
+        Self { kind: item.kind().as_str().into(), wire: hex::encode(item.wire()), value: item.to_string() }
     }
 
     fn read(&self) -> Option<Observable> {
-        Observable::from_wire(Kind::from_name(&self.kind)?, &unhex(&self.wire)?)
+        Observable::from_wire(Kind::from_name(&self.kind)?, &hex::decode(&self.wire)?)
     }
 
     /// Its text.
@@ -296,14 +296,6 @@ pub fn keyed_id(tenant: &str, key: &str) -> JobId {
     bytes.copy_from_slice(&digest[..16]);
     // UUID version 8, its variant in RFC 9562.
     JobId(uuid::Builder::from_custom_bytes(bytes).into_uuid().as_u128())
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.as_bytes();
-    if !digits.len().is_multiple_of(2) || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 #[cfg(test)]

@@ -260,8 +260,9 @@ impl Running {
 
     fn accept(&mut self, Arrived { mut results, message }: Arrived) {
         let now = self.now();
-        let wanted = results.results.iter().filter(|r| self.job.wants(r.seq)).count();
-        if self.keep_taken && wanted > 0 {
+        let wanted = || results.results.iter().filter(|r| self.job.wants(r.seq)).count();
+        let wanted = if self.keep_taken { wanted() } else { 0 };
+        if wanted > 0 {
             // What comes from the cache was no message yet.
             match message.map_or_else(|| results.encode(), Ok) {
                 Ok(message) => self.taken.push(Taken { message, outcomes: wanted }),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{EdgeView, NodeView, StubView, Tree};
+use crate::hex;
 
 /// The schema's name and major version.
 pub const SCHEMA: &str = "kudzu.tree/1";
@@ -29,7 +30,7 @@ pub struct Written {
 impl Written {
     /// The digest in hex.
     pub fn hex(&self) -> String {
-        hex(&self.sha256)
+        hex::encode(&self.sha256)
     }
 }
 
@@ -244,11 +245,7 @@ fn digest_of(list: &[Observable]) -> Value {
     texts.dedup();
     let mut hash = Sha256::new();
     texts.iter().for_each(|text| hash.update(format!("{text}\n")));
-    json!({ "count": texts.len(), "sha256": hex(&hash.finalize()) })
-}
-
-fn hex(octets: &[u8]) -> String {
-    octets.iter().map(|b| format!("{b:02x}")).collect()
+    json!({ "count": texts.len(), "sha256": hex::encode(&hash.finalize()) })
 }
 
 fn texts(list: &[Observable]) -> Vec<String> {
