@@ -9,7 +9,6 @@ mod command;
 pub mod console;
 mod embedded;
 pub mod exit;
-mod explain;
 pub mod files;
 mod health;
 mod indicators;

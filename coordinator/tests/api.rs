@@ -5,12 +5,14 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use common::case::Case;
 use common::cluster::{Cluster as Sim, Faults};
+use kudzu_coordinator::api::forms::{Forms, Kept, Wanted};
 use kudzu_coordinator::api::{self, Description, forward};
 use kudzu_coordinator::cluster::peers::Alone;
 use kudzu_coordinator::cluster::{Cluster, Options, Running};
@@ -33,7 +35,7 @@ struct Rig {
     shutdown: Shutdown,
     _cluster: Cluster,
     _running: Running,
-    _serving: Task<std::io::Result<()>>,
+    _serving: Task<io::Result<()>>,
 }
 
 async fn rig() -> Rig {
@@ -82,6 +84,7 @@ async fn rig() -> Rig {
         policy: config::PolicyDefaults::default(),
         http: forward::client().unwrap(),
         secret: api::secret_of("amqp://x"),
+        forms: Arc::new(Numbered),
         shutdown: shutdown.child(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,7 +94,28 @@ async fn rig() -> Rig {
     Rig { sim, at, http, shutdown, _cluster: cluster, _running: running, _serving: serving }
 }
 
+/// Writes lines with numbers, and stops at one that it is not given whole.
+struct Numbered;
+
+impl Forms for Numbered {
+    fn write(&self, wanted: Wanted, kept: Kept<'_>, out: &mut dyn Write) -> io::Result<()> {
+        let mut all = Vec::new();
+        for piece in kept.lines {
+            all.extend_from_slice(&piece?);
+        }
+        writeln!(out, "{:?} of {}", wanted.format, kept.job.id)?;
+        all.split_inclusive(|b| *b == b'\n').enumerate().try_for_each(|(n, line)| {
+            write!(out, "{n} ")?;
+            out.write_all(line)
+        })
+    }
+}
+
 impl Rig {
+    async fn get(&self, path: &str, status: StatusCode) -> Value {
+        json(self.call("red", Method::GET, path).send().await.unwrap(), status).await
+    }
+
     fn call(&self, who: &str, method: Method, path: &str) -> RequestBuilder {
         let call = self.http.request(method, format!("http://{}{path}", self.at));
         if who.is_empty() { call } else { call.bearer_auth(format!("secret-{who}")) }
@@ -118,6 +142,10 @@ impl Rig {
         }
         panic!("job {id} does not end")
     }
+}
+
+fn seed() -> String {
+    Case::within(1, 1).spec.seeds[0].to_string()
 }
 
 /// What the simulated workers of the tests can answer.
@@ -189,6 +217,58 @@ async fn a_job_goes_from_submit_to_result() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tree_is_seen_in_other_forms_and_branch_by_branch() {
+    let rig = rig().await;
+    let id = rig.submit("red").await;
+    let job = rig.ended("red", &id).await;
+    let of = format!("/v1/jobs/{id}");
+    for (form, kind) in [("csv", "text/csv; charset=utf-8"), ("text", "text/plain; charset=utf-8")] {
+        let answer = rig.call("red", Method::GET, &format!("{of}/tree?format={form}")).send().await.unwrap();
+        assert_eq!(answer.headers()["content-type"], kind);
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(&id) && text.contains("\n1 {\"type\":"), "{text}");
+    }
+    for odd in ["tree?format=pdf", "tree?defang=true", "tree?form=csv", "tree/children?limit=0"] {
+        rig.get(&format!("{of}/{odd}"), StatusCode::BAD_REQUEST).await;
+    }
+
+    // Every node is found under its parent, page by page, once.
+    let (mut open, mut seen) = (vec![String::new()], 0);
+    let mut last = Value::Null;
+    while let Some(parent) = open.pop() {
+        let list = format!("{of}/tree/children?limit=2{parent}");
+        let mut page = rig.get(&list, StatusCode::OK).await;
+        let (total, mut here) = (page["total"].as_u64().unwrap(), 0);
+        loop {
+            for child in page["children"].as_array().unwrap() {
+                here += 1;
+                open.push(format!("&of={}", child["n"]));
+                assert_eq!(child["pairs"].as_array().unwrap().is_empty(), parent.is_empty(), "{child}");
+                last = if parent.is_empty() { last } else { child.clone() };
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            let foreign = format!("{of}/tree/children?limit=2&of=0&cursor={next}0");
+            rig.get(&foreign, StatusCode::BAD_REQUEST).await;
+            page = rig.get(&format!("{list}&cursor={next}"), StatusCode::OK).await;
+        }
+        assert_eq!(here, total);
+        seen += here;
+    }
+    assert_eq!(job["result"]["nodes"], seen);
+    rig.get(&format!("{of}/tree/children?of=999999"), StatusCode::NOT_FOUND).await;
+    rig.get(&format!("{of}/tree/children?of=a..b"), StatusCode::BAD_REQUEST).await;
+
+    let value = last["value"].as_str().unwrap();
+    let why = rig.get(&format!("{of}/explain?value={value}"), StatusCode::OK).await;
+    assert_eq!((&why["n"], &why["value"]), (&last["n"], &last["value"]));
+    assert!(!why["parents"].as_array().unwrap().is_empty(), "{why}");
+    rig.get(&format!("{of}/explain?value=not-in-there.example"), StatusCode::NOT_FOUND).await;
+    for odd in ["explain", "explain?value=a..b", "explain?value=a.com&ways=0"] {
+        rig.get(&format!("{of}/{odd}"), StatusCode::BAD_REQUEST).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_of_a_foreign_job_is_a_404() {
     let rig = rig().await;
     let id = rig.submit("red").await;
@@ -206,7 +286,9 @@ async fn every_route_of_a_foreign_job_is_a_404() {
             let nobody = "00000000-0000-0000-0000-000000000000";
             let none = rig.call("blue", method.clone(), &path.replace("{id}", nobody)).send().await.unwrap();
             assert_eq!(json(none, StatusCode::NOT_FOUND).await, foreign, "{method} {path} tells them apart");
-            let own = rig.call("red", method.clone(), &path.replace("{id}", &id)).send().await.unwrap();
+            let asked = if path.ends_with("/explain") { format!("?value={}", seed()) } else { String::new() };
+            let own = path.replace("{id}", &id) + &asked;
+            let own = rig.call("red", method.clone(), &own).send().await.unwrap();
             assert!(own.status().is_success(), "{method} {path}: {}", own.status());
             let without = rig.call("", method, &path.replace("{id}", &id)).send().await.unwrap();
             json(without, StatusCode::UNAUTHORIZED).await;

@@ -71,6 +71,8 @@ enum Command {
 enum Promise {
     /// 202, then SIGKILL of who said so, a hundred times
     Accept,
+    /// The same tree as of one process
+    Same,
     /// A coordinator killed half-way with Redis empty: what is asked again
     Halfway,
     /// RabbitMQ short of memory for a minute
@@ -119,6 +121,7 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             let report = runtime.block_on(async {
                 match promise {
                     Promise::Accept => show::accept(&kudzu, jobs).await,
+                    Promise::Same => show::same(&kudzu, scale).await,
                     Promise::Halfway => show::halfway(&kudzu, scale).await,
                     Promise::Alarm => show::alarm(&kudzu, time).await,
                     Promise::Redis => show::redis(&kudzu, scale).await,

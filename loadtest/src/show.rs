@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -65,6 +66,30 @@ pub async fn accept(kudzu: &Path, jobs: usize) -> anyhow::Result<Value> {
     let holds = complete == jobs && accepted == jobs && different == 1 && listed["total"] == jobs;
     Ok(json!({ "holds": holds, "accepted": accepted, "complete": complete, "listed": listed["total"],
         "different_trees": different, "taken_over": taken_over }))
+}
+
+/// The job of the demo by two workers, and by one process that asks the same internet.
+///
+/// # Errors
+/// When the cluster, or the one process, cannot be run.
+pub async fn same(kudzu: &Path, scale: f64) -> anyhow::Result<Value> {
+    let cluster = Cluster::start(plan(kudzu, scale, 50)).await?;
+    let user = User::new(cluster.urls(), 0)?;
+    let start = Instant::now();
+    let id = user.submit(&pivot(&cluster.seeds, &cluster.at, 1), "same").await?;
+    let end = user.end(&id, HOUR).await?;
+    let took = seconds(start);
+    let mut command = Command::new(kudzu);
+    command.args(["pivot", "--quiet", "--format", "json", "--salt", "1", "--allow-private", "--at"]);
+    command.arg(&cluster.at).arg("--config").arg(cluster.settings()).args(&cluster.seeds);
+    let output = tokio::task::block_in_place(|| command.output()).context("run one process")?;
+    ensure!(output.status.success(), "one process: {}", String::from_utf8_lossy(&output.stderr));
+    let alone: Value = serde_json::from_slice(&output.stdout).context("read what one process says")?;
+    let sha256 = end.sha256.as_deref();
+    let holds = sha256.is_some() && sha256 == alone["summary"]["sha256"].as_str() && end.conserves();
+    Ok(json!({ "holds": holds, "sha256": sha256, "alone_sha256": alone["summary"]["sha256"],
+        "nodes": alone["summary"]["nodes"], "questions": end.job["progress"]["questions"],
+        "seconds": took, "first_tree_ms": end.job["progress"]["first_tree_ms"] }))
 }
 
 /// A coordinator is killed half-way through a job, with Redis empty: how much is asked again.

@@ -20,6 +20,7 @@ use crate::args::job::EngineArgs;
 use crate::cluster::{Backs, name};
 use crate::console::tell;
 use crate::exit::{End, Failure, Outcome};
+use crate::view::forms::Forms;
 use crate::{embedded, interrupt, settings};
 
 /// How long what runs may take to be left.
@@ -77,6 +78,7 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         policy: config.policy.clone(),
         http,
         secret,
+        forms: Arc::new(Forms),
         shutdown: shutdown.child(),
     });
     tracing::info!(name, url = address, "coordinates");

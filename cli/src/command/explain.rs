@@ -1,41 +1,52 @@
 //! `kudzu explain`
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+use kudzu_coordinator::tree::EdgeView;
+use kudzu_coordinator::tree::explain::Explained;
+use kudzu_coordinator::tree::read::Read;
+use kudzu_coordinator::tree::shown::Shown as _;
+use kudzu_coordinator::tree::ways::{Parent, parents};
 use kudzu_shared::escape;
-use kudzu_shared::observable::{Kind, Observable};
-use serde_json::{Value, json};
+use kudzu_shared::observable::Observable;
+use kudzu_shared::time::rfc3339;
+use serde_json::Value;
 
 use crate::args::{Explain, ListFormat};
 use crate::console::{self, Paint, Style};
 use crate::exit::{End, Failure, Outcome};
-use crate::explain::file::{Edge, Node, TreeFile};
-use crate::explain::ways::{Parent, parents};
 use crate::view::json::{defanged, escaped};
 use crate::view::text::{count, defang_words, shown};
 use crate::view::tree::why;
 
 /// Files of a folder that hold candidates are not larger than this.
 const MAX_CANDIDATES: u64 = 256 << 20;
+/// Octets of a tree that are read at a time.
+const PIECE: usize = 1 << 20;
 
 pub fn run(args: &Explain) -> Outcome {
     let target = Observable::parse(&args.observable).map_err(|e| Failure::Usage(e.into()))?;
     let (path, folder) = find(&args.result)?;
-    let tree = TreeFile::read(&path, &target)?;
-    let Some(n) = tree.target else { return Err(absent(&tree, &target, args.defang)?) };
+    let tree = read(&path)?;
+    let Some(n) = tree.find(&target) else { return Err(absent(&tree, &target, args.defang)) };
     let found = Found {
         parents: parents(&tree, n, args.parents.into(), args.ways.into()),
         candidate: folder.and_then(|f| candidate(&f, &target)),
-        tree,
+        tree: &tree,
         n,
-        target,
     };
     let mut out = console::stdout();
     match args.format {
         ListFormat::Text => found.text(&mut out, args, Style::of_stdout())?,
         ListFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &found.json(args)?).map_err(io::Error::from)?;
+            let Found { parents, candidate, .. } = found;
+            let told = Explained::new(&tree, n, &parents, args.parents.into(), candidate);
+            let told = serde_json::to_value(told).context("write the result as JSON")?;
+            let told = if args.defang { defanged(told) } else { told };
+            serde_json::to_writer_pretty(&mut out, &told).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }
@@ -57,18 +68,33 @@ fn find(result: &Path) -> Result<(PathBuf, Option<PathBuf>), Failure> {
     )))
 }
 
-fn absent(tree: &TreeFile, target: &Observable, defang: bool) -> anyhow::Result<Failure> {
+/// Reads a tree piece by piece.
+fn read(path: &Path) -> anyhow::Result<Read> {
+    let shown = path.display();
+    let mut file = File::open(path).with_context(|| format!("open {shown}"))?;
+    let (mut tree, mut piece) = (Read::default(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece).with_context(|| format!("read {shown}"))? {
+            0 => break,
+            n => tree.take(&piece[..n]).with_context(|| shown.to_string())?,
+        }
+    }
+    let hint = || format!("{shown}: give the folder written by --out, or its tree.ndjson");
+    tree.end().with_context(hint)
+}
+
+fn absent(tree: &Read, target: &Observable, defang: bool) -> Failure {
     let mut text = format!("{} is not in this result", shown(target.as_ref(), defang));
-    for (parent, relation, reason, total) in tree.left_out.iter().take(5) {
-        let under = parent.map(|n| tree.node(n)).transpose()?.map_or("it".into(), |n| name(&n, defang));
+    for stub in tree.left_out(target).into_iter().take(5) {
+        let under = stub.parent.map_or("it".into(), |n| shown(tree.node(n).observable, defang));
         text.push_str(&format!(
             "\nit is one of {} by {} that were left out under {under}: {}",
-            count(*total),
-            escape::terminal(relation),
-            escape::terminal(why(reason))
+            count(stub.total),
+            stub.relation.map_or("", |r| r.as_str()),
+            escape::terminal(why(stub.reason))
         ));
     }
-    Ok(Failure::failed(text))
+    Failure::failed(text)
 }
 
 /// The candidate's record in the same folder; a result without one is explained all the same.
@@ -84,17 +110,8 @@ fn candidate(folder: &Path, target: &Observable) -> Option<Value> {
     escaped(&all.into_iter().find(is_it)?).ok()
 }
 
-/// A node's text, which is escaped already.
-fn name(node: &Node, defang: bool) -> String {
-    if !defang {
-        return node.value.clone();
-    }
-    let item = Kind::from_name(&node.kind).and_then(|k| Observable::parse_as(k, &node.value).ok());
-    item.map_or_else(|| defang_words(&node.value), |i| shown(i.as_ref(), true))
-}
-
 /// What is not shown of the ways to a parent.
-fn left_out(parent: &Parent) -> Option<String> {
+fn left_out(parent: &Parent<'_>) -> Option<String> {
     if parent.ways.is_empty() {
         return None;
     }
@@ -115,24 +132,23 @@ fn left_out(parent: &Parent) -> Option<String> {
     (!parts.is_empty()).then(|| format!("… and {}{hint}", parts.join(", ")))
 }
 
-struct Found {
-    tree: TreeFile,
+struct Found<'a> {
+    tree: &'a Read,
     n: u32,
-    target: Observable,
-    parents: Vec<Parent>,
+    parents: Vec<Parent<'a>>,
     candidate: Option<Value>,
 }
 
-impl Found {
+impl Found<'_> {
     fn text(&self, out: &mut dyn Write, args: &Explain, style: Style) -> Result<(), Failure> {
-        let depth = self.tree.depths[self.n as usize];
-        let name = shown(self.target.as_ref(), args.defang);
-        let what = match depth {
+        let node = self.tree.node(self.n);
+        let name = shown(node.observable, args.defang);
+        let what = match node.depth {
             0 => "a seed".to_owned(),
             1 => "1 step from a seed".to_owned(),
             n => format!("{n} steps from a seed"),
         };
-        writeln!(out, "{} ({}): {what}", style.paint(Paint::Head, &name), self.target.kind())?;
+        writeln!(out, "{} ({}): {what}", style.paint(Paint::Head, &name), node.observable.kind.as_str())?;
         if let Some(c) = &self.candidate {
             self.ranked(out, c, args.defang)?;
         }
@@ -168,11 +184,11 @@ impl Found {
         &self,
         out: &mut dyn Write,
         number: usize,
-        parent: &Parent,
+        parent: &Parent<'_>,
         args: &Explain,
         style: Style,
     ) -> Result<(), Failure> {
-        let node = self.name(parent.n, args.defang)?;
+        let node = self.name(parent.n, args.defang);
         writeln!(out)?;
         writeln!(out, "{number}. from {}", style.paint(Paint::Head, &node))?;
         if parent.ways.is_empty() {
@@ -181,7 +197,7 @@ impl Found {
         }
         for way in &parent.ways {
             let start = way.first().map_or(parent.n, |e| e.from);
-            writeln!(out, "   {} (seed)", self.name(start, args.defang)?)?;
+            writeln!(out, "   {} (seed)", self.name(start, args.defang))?;
             for edge in way {
                 self.step(out, std::slice::from_ref(edge), args.defang, style)?;
             }
@@ -197,67 +213,37 @@ impl Found {
     }
 
     /// A step that one or more sources tell of.
-    fn step(&self, out: &mut dyn Write, same: &[Edge], defang: bool, style: Style) -> Result<(), Failure> {
+    fn step(
+        &self,
+        out: &mut dyn Write,
+        same: &[EdgeView<'_>],
+        defang: bool,
+        style: Style,
+    ) -> Result<(), Failure> {
         let Some(e) = same.first() else { return Ok(()) };
-        let day = |t: Option<u32>| t.map(|w| self.tree.text(w).chars().take(10).collect::<String>());
+        let day = |t: Option<i64>| t.map(|t| rfc3339(t).chars().take(10).collect::<String>());
         let told = same.iter().map(|e| {
             let seen = match (day(e.first_seen), day(e.last_seen)) {
                 (None, None) => String::new(),
                 (first, last) => format!(", {}–{}", first.unwrap_or_default(), last.unwrap_or_default()),
             };
-            format!("{}{seen}", self.tree.text(e.source))
+            format!("{}{seen}", e.source)
         });
         let told = told.collect::<Vec<_>>().join("; ");
         let told = style.paint(Paint::Dim, &format!("({})", escape::terminal(&told)));
-        let (relation, name) = (escape::terminal(self.tree.text(e.relation)), self.name(e.to, defang)?);
+        let (relation, name) = (e.relation.as_str(), self.name(e.to, defang));
         writeln!(out, "     → {relation:<20}  {name}  {told}")?;
         Ok(())
     }
 
-    fn name(&self, n: u32, defang: bool) -> Result<String, Failure> {
-        Ok(name(&self.tree.node(n)?, defang))
-    }
-
-    fn json(&self, args: &Explain) -> Result<Value, Failure> {
-        let pair = |e: &Edge| -> Result<Value, Failure> {
-            let said = |w: u32| escape::terminal(self.tree.text(w));
-            let word = |t: Option<u32>| t.map(said);
-            let (from, to) = (self.name(e.from, args.defang)?, self.name(e.to, args.defang)?);
-            let (relation, source) = (said(e.relation), said(e.source));
-            let (first_seen, last_seen) = (word(e.first_seen), word(e.last_seen));
-            Ok(json!({ "from": from, "relation": relation, "to": to, "source": source,
-                "first_seen": first_seen, "last_seen": last_seen }))
-        };
-        let parent = |p: &Parent| -> Result<Value, Failure> {
-            let way = |w: &Vec<Edge>| w.iter().map(pair).collect::<Result<Vec<_>, _>>();
-            Ok(json!({
-                "value": self.name(p.n, args.defang)?,
-                "distance": p.distance,
-                "ways_total": p.total,
-                "longer_ways": p.longer,
-                "may_have_more": p.more,
-                "ways": p.ways.iter().map(way).collect::<Result<Vec<_>, _>>()?,
-                "last": p.last.iter().map(pair).collect::<Result<Vec<_>, _>>()?,
-            }))
-        };
-        let candidate = self.candidate.clone().map(|c| if args.defang { defanged(c) } else { c });
-        let shown_parents = self.parents.iter().take(args.parents.into()).map(parent);
-        Ok(json!({
-            "value": shown(self.target.as_ref(), args.defang),
-            "kind": self.target.kind().as_str(),
-            "n": self.n,
-            "depth": self.tree.depths[self.n as usize],
-            "parents_total": self.parents.len(),
-            "parents": shown_parents.collect::<Result<Vec<_>, _>>()?,
-            "candidate": candidate,
-        }))
+    fn name(&self, n: u32, defang: bool) -> String {
+        shown(self.tree.node(n).observable, defang)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explain::file::tests::{TREE, read};
 
     #[test]
     fn what_is_not_shown_is_counted() {
@@ -285,8 +271,13 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_defanged_too() {
-        let tree = read(TREE, "gone.com").unwrap();
-        let said = absent(&tree, &Observable::parse("gone.com").unwrap(), true).unwrap().text();
+        let tree = r#"{"type":"job","schema":"kudzu.tree/1"}
+{"type":"node","n":0,"kind":"ipv4-addr","value":"198.51.100.1","depth":0}
+{"type":"stub","parent":0,"relation":"hosted-name","reason":"fan-out","total":9,"sample":["gone.com"]}
+{"type":"end"}
+"#;
+        let tree = Read::lines(tree.as_bytes()).unwrap();
+        let said = absent(&tree, &Observable::parse("gone.com").unwrap(), true).text();
         assert!(said.contains("gone[.]com") && said.contains("198[.]51[.]100[.]1"), "{said}");
     }
 }

@@ -3,20 +3,21 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
+use kudzu_coordinator::api::forms::Form;
 use kudzu_coordinator::api::views::{Job, Outcome as Came, State};
 use kudzu_coordinator::model::Coverage;
 use kudzu_coordinator::rank::Candidate;
-use kudzu_coordinator::tree::shown::Read;
 use kudzu_shared::observable::Observable;
 use sha2::{Digest as _, Sha256};
 
-use super::output::{self, Elements, Seen};
+use super::output;
 use crate::args::job::{OutputArgs, ResultFormat};
 use crate::console::{self, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::remote::Remote;
-use crate::results::{Folder, Ran, Summary};
-use crate::view::json::escaped;
+use crate::results::Folder;
+use crate::view::forms::Given;
+use crate::view::page;
 
 /// Fetches a result, checks it against its digest, and shows it.
 ///
@@ -36,18 +37,12 @@ pub async fn present(
     let tree = tree(remote, job, came).await?;
     let candidates: Vec<Candidate> = remote.part(&job.id, "/candidates").await?;
     let coverage: Coverage = remote.part(&job.id, "/coverage").await?;
-    let progress = job.progress.clone().unwrap_or_default();
-    let ran = Ran {
-        progress: serde_json::from_value(progress).context("read the job's progress")?,
-        figures: serde_json::from_value(came.figures.clone()).context("read the job's figures")?,
-    };
-    let partial = (job.state == State::Partial).then(|| job.reason.clone().unwrap_or_default());
-    let summary = Summary::of(came, partial, &ran, &coverage);
+    let given = Given::new(job, came, candidates, coverage)?;
     tokio::task::block_in_place(|| {
         if let Some(folder) = folder {
-            folder.keep(&tree, &candidates, &summary)?;
+            folder.keep(&tree, &given.candidates, &given.summary())?;
         }
-        match show(&tree, &candidates, &summary, came.stubs, args, under, quiet) {
+        match show(tree, &given, came.stubs, args, under, quiet) {
             // Who reads has enough.
             Err(failure) if failure.is_closed_pipe() => {}
             shown => shown?,
@@ -72,39 +67,26 @@ async fn tree(remote: &Remote, job: &Job, came: &Came) -> Result<Vec<u8>, Failur
 }
 
 fn show(
-    tree: &[u8],
-    candidates: &[Candidate],
-    summary: &Summary<'_>,
+    tree: Vec<u8>,
+    given: &Given,
     stubs: u64,
     args: &OutputArgs,
     under: Option<&Observable>,
     quiet: bool,
 ) -> Result<(), Failure> {
     let mut out = console::stdout();
-    match args.format {
-        ResultFormat::Ndjson => out.write_all(tree)?,
-        ResultFormat::Json => {
-            out.write_all(b"{\"tree\":[")?;
-            Elements::new(&mut out).write_all(tree)?;
-            out.write_all(b"],\n\"candidates\":")?;
-            serde_json::to_writer(&mut out, &escaped(&candidates)?).context("write the candidates")?;
-            out.write_all(b",\n\"summary\":")?;
-            serde_json::to_writer(&mut out, &escaped(summary)?).context("write the summary")?;
-            out.write_all(b"}\n")?;
-        }
-        ResultFormat::Tree | ResultFormat::Csv => {
-            let read = Read::lines(tree).context("read the tree")?;
-            let seen = Seen { tree: &read, candidates, summary, stubs };
-            match args.format {
-                ResultFormat::Csv => output::csv(&mut out, &seen, args.defang)?,
-                _ => output::terminal(&mut out, &seen, args, under)?,
-            }
-        }
-    }
+    let form = match args.format {
+        ResultFormat::Ndjson => Form::Ndjson,
+        ResultFormat::Json => Form::Json,
+        ResultFormat::Csv => Form::Csv,
+        ResultFormat::Tree => Form::Text,
+    };
+    let mut lines = std::iter::once(Ok(tree.into()));
+    given.write(&mut out, form, &mut lines, (output::look(args), under))?;
     out.flush()?;
     if !quiet {
         if args.format != ResultFormat::Tree {
-            output::closing(summary, stubs).iter().for_each(|line| tell(line));
+            page::closing(&given.summary(), stubs).iter().for_each(|line| tell(line));
         }
         if let Some(path) = &args.out {
             tell(&format!("result in {}", path.display()));

@@ -1,37 +1,20 @@
 //! A result in the form that was asked for: on standard output, and in a folder.
 
-use std::collections::HashMap;
 use std::io::{self, Write};
 
 use kudzu_coordinator::model::{JobResult, State};
-use kudzu_coordinator::rank::Candidate;
-use kudzu_coordinator::tree::shown::Shown;
 use kudzu_coordinator::tree::write::Written;
-use kudzu_shared::escape;
-use kudzu_shared::observable::{Kind, Observable};
-use kudzu_shared::time::rfc3339;
+use kudzu_shared::observable::Observable;
 
 use crate::args::job::{OutputArgs, ResultFormat};
-use crate::console::{self, Paint, Style, tell};
+use crate::console::{self, Style, tell};
 use crate::exit::{End, Failure, Outcome};
 use crate::results::{Folder, Memory, Summary};
 use crate::truth::Score;
-use crate::view::coverage::Known;
+use crate::view::coverage::{self, Known};
 use crate::view::json::escaped;
-use crate::view::text::{count, octets, seconds, shown};
-use crate::view::{candidates, coverage, tree};
-
-/// What can be seen of a result, wherever it comes from.
-pub struct Seen<'a> {
-    /// The tree.
-    pub tree: &'a dyn Shown,
-    /// Best first.
-    pub candidates: &'a [Candidate],
-    /// Figures, and what was asked.
-    pub summary: &'a Summary<'a>,
-    /// Stubs in the tree.
-    pub stubs: u64,
-}
+use crate::view::page::{self, Look, Seen};
+use crate::view::text::count;
 
 /// A result and what belongs to it.
 pub struct Finished {
@@ -121,14 +104,14 @@ fn show(
     let (tree, stubs) = (&result.tree, written.stubs);
     let seen = Seen { tree, candidates: &result.candidates, summary: &summary, stubs };
     match args.format {
-        ResultFormat::Tree => terminal(&mut out, &seen, args, under)?,
-        ResultFormat::Csv => csv(&mut out, &seen, args.defang)?,
+        ResultFormat::Tree => page::terminal(&mut out, &seen, look(args), under)?,
+        ResultFormat::Csv => page::csv(&mut out, &seen, args.defang)?,
         ResultFormat::Json | ResultFormat::Ndjson => {}
     }
     out.flush()?;
     if !quiet {
         if args.format != ResultFormat::Tree {
-            for line in closing(&summary, written.stubs) {
+            for line in page::closing(&summary, written.stubs) {
                 tell(&line);
             }
         }
@@ -139,208 +122,28 @@ fn show(
     Ok(())
 }
 
+/// How people see it on this terminal.
+pub fn look(args: &OutputArgs) -> Look {
+    Look { style: Style::of_stdout(), defang: args.defang, full: args.full, depth: args.show_depth }
+}
+
 fn summary<'a>(finished: &'a Finished, written: &Written) -> Summary<'a> {
     Summary::new(&finished.result, written, finished.memory, finished.truth.clone())
-}
-
-/// Writes a result as people read it.
-///
-/// # Errors
-/// Those of the writer.
-pub fn terminal(
-    out: &mut dyn Write,
-    seen: &Seen<'_>,
-    args: &OutputArgs,
-    under: Option<&Observable>,
-) -> io::Result<()> {
-    let style = Style::of_stdout();
-    let start = under.and_then(|item| seen.tree.find(item));
-    if let (Some(item), None) = (under, start) {
-        tell(&format!("{} is not in the tree; here is the whole", escape::terminal(&item.to_string())));
-    }
-    let options =
-        tree::Options { style, defang: args.defang, full: args.full, depth: args.show_depth, under: start };
-    if let Some(why) = &seen.summary.partial {
-        writeln!(out, "{}", style.paint(Paint::Warn, &format!("PARTIAL ({why})")))?;
-    }
-    tree::write(out, seen.tree, seen.candidates, &options)?;
-    writeln!(out)?;
-    candidates::write(out, seen.candidates, style, args.defang)?;
-    writeln!(out)?;
-    writeln!(out, "{}", style.paint(Paint::Head, "Coverage: what was asked, and what came of it"))?;
-    for line in coverage::lines(seen.summary.coverage, style.width) {
-        writeln!(out, "{line}")?;
-    }
-    writeln!(out)?;
-    for line in closing(seen.summary, seen.stubs) {
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
-}
-
-/// The figures of a run, a line each.
-pub fn closing(s: &Summary<'_>, stubs: u64) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let Some(why) = &s.partial {
-        lines.push(format!(
-            "PARTIAL ({why}): this is what there was; more may follow from a run with more time"
-        ));
-    }
-    let unknown = coverage::unknown(s.coverage);
-    if unknown > 0 {
-        lines
-            .push(format!("lookups that failed: {}; what they would have said is not known", count(unknown)));
-    }
-    lines.push(format!(
-        "{} nodes, {} pairs, {} stubs for what was left out",
-        count(s.nodes),
-        count(s.edges),
-        count(stubs)
-    ));
-    let times = s.serial_ms.checked_div(s.elapsed_ms.max(1)).unwrap_or(0);
-    let mut time = format!("{} questions in {}", count(s.questions), seconds(s.elapsed_ms));
-    if times > 1 {
-        time.push_str(&format!(
-            "; one after another they take {} ({} times as long)",
-            seconds(s.serial_ms),
-            count(times)
-        ));
-    }
-    time.push_str(
-        &s.first_tree_ms.map(|ms| format!("; first tree after {}", seconds(ms))).unwrap_or_default(),
-    );
-    lines.push(time);
-    if let Some(peak) = s.peak_rss_bytes {
-        let node = s.bytes_per_node.map(|b| format!("; its coordinator's structures hold {b:.0} B a node"));
-        lines.push(format!("memory of the process {} at most{}", octets(peak), node.unwrap_or_default()));
-    }
-    if let Some(t) = &s.truth {
-        lines.push(format!(
-            "truth: {} planned domains, {} of them reachable: {} among the first {}, {} among the first {} (with {} decoys)",
-            t.planned,
-            t.reachable,
-            t.found_in_n,
-            t.reachable,
-            t.found_in_2n,
-            2 * t.reachable,
-            t.decoys_in_2n
-        ));
-    }
-    lines.push(format!("SHA-256 of the tree {}", s.sha256));
-    lines
 }
 
 /// One document; the tree's lines are the elements of an array.
 fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
     let result = &finished.result;
-    out.write_all(b"{\"tree\":[")?;
-    let mut elements = Elements::new(&mut *out);
-    let written = result.tree.write_ndjson(&mut elements, result.partial)?;
-    out.write_all(b"],\n\"candidates\":")?;
-    serde_json::to_writer(&mut *out, &escaped(&result.candidates)?)?;
-    out.write_all(b",\n\"summary\":")?;
-    serde_json::to_writer(&mut *out, &escaped(&summary(finished, &written))?)?;
-    out.write_all(b"}\n")?;
-    Ok(written)
-}
-
-/// Puts a comma before each line but the first.
-pub struct Elements<'a> {
-    out: &'a mut dyn Write,
-    fresh: bool,
-    first: bool,
-}
-
-impl<'a> Elements<'a> {
-    /// Before the first line.
-    pub fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, fresh: true, first: true }
-    }
-}
-
-impl Write for Elements<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            if self.fresh && !self.first {
-                self.out.write_all(b",")?;
-            }
-            self.first = false;
-            self.out.write_all(line)?;
-            self.fresh = line.ends_with(b"\n");
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
-}
-
-/// One row a node, with its canonical parent.
-///
-/// # Errors
-/// Those of the writer.
-pub fn csv(out: &mut dyn Write, seen: &Seen<'_>, defang: bool) -> io::Result<()> {
-    let tree = seen.tree;
-    let ranked: HashMap<u32, _> = seen
-        .candidates
-        .iter()
-        .filter_map(|c| {
-            let item = Observable::parse_as(Kind::from_name(c.kind)?, &c.value).ok()?;
-            Some((tree.find(&item)?, c))
-        })
-        .collect();
-    let head = "n,depth,kind,value,parent,relation,source,first_seen,last_seen,not_followed,rank,score,band";
-    writeln!(out, "{head}")?;
-    let mut edges = Vec::new();
-    let mut of = None;
-    for node in (0..tree.count()).map(|n| tree.node(n)) {
-        if of != node.parent {
-            edges = node.parent.map(|p| tree.edges_from(p)).unwrap_or_default();
-            of = node.parent;
-        }
-        let edge = edges.iter().find(|e| e.to == node.n && Some(e.relation) == node.relation);
-        let parent = node.parent.map(|p| shown(tree.node(p).observable, defang)).unwrap_or_default();
-        let value = shown(node.observable, defang);
-        write!(
-            out,
-            "{},{},{},{},{},{},{},{},{},{}",
-            node.n,
-            node.depth,
-            node.observable.kind.as_str(),
-            escape::csv_cell(&value),
-            escape::csv_cell(&parent),
-            node.relation.map_or("", |r| r.as_str()),
-            edge.map_or("".into(), |e| escape::csv_cell(e.source)),
-            edge.and_then(|e| e.first_seen).map(rfc3339).unwrap_or_default(),
-            edge.and_then(|e| e.last_seen).map(rfc3339).unwrap_or_default(),
-            node.suppressed.map_or("", |s| s.reason),
-        )?;
-        match ranked.get(&node.n) {
-            Some(c) => writeln!(out, ",{},{},{}", c.rank, c.score, candidates::band(c.band))?,
-            None => writeln!(out, ",,,")?,
-        }
-    }
-    Ok(())
+    page::document(
+        out,
+        |tree| result.tree.write_ndjson(tree, result.partial),
+        |written| Ok([escaped(&result.candidates)?, escaped(&summary(finished, written))?]),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_become_elements_however_they_are_cut() {
-        for step in 1..9 {
-            let mut page = b"[".to_vec();
-            let mut elements = Elements::new(&mut page);
-            for piece in b"{\"a\":1}\n{\"b\":2}\n{}\n".chunks(step) {
-                elements.write_all(piece).unwrap();
-            }
-            page.extend_from_slice(b"]");
-            let read: serde_json::Value = serde_json::from_slice(&page).unwrap();
-            assert_eq!(read.as_array().unwrap().len(), 3);
-        }
-    }
 
     #[test]
     fn defanged_json_is_refused_before_the_work() {

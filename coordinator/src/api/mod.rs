@@ -4,8 +4,10 @@
 //! through `Api::visible`: what belongs to somebody else is not there.
 
 mod auth;
+mod branch;
 mod cursor;
 mod events;
+pub mod forms;
 pub mod forward;
 mod jobs;
 pub mod problem;
@@ -13,6 +15,7 @@ pub mod request;
 mod results;
 mod serve;
 mod system;
+mod trees;
 pub mod views;
 
 use std::collections::BTreeMap;
@@ -31,15 +34,21 @@ use axum::routing::{get, post};
 use kudzu_shared::config;
 use kudzu_shared::task::Shutdown;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::cluster::Cluster;
 use crate::hex;
 use auth::{Caller, Tokens};
 use cursor::Cursors;
+use forms::Forms;
 use problem::Problem;
+use trees::Trees;
 
 pub use serve::serve;
 pub use system::Description;
+
+/// Results that are written in other forms than the canonical one at a time.
+const WRITING: usize = 2;
 
 /// What the API stands on.
 pub struct Options {
@@ -55,6 +64,8 @@ pub struct Options {
     pub http: reqwest::Client,
     /// What a cluster's coordinators know each other by; see [`secret_of`].
     pub secret: String,
+    /// Writes results in other forms than the canonical one.
+    pub forms: Arc<dyn Forms>,
     /// Ends what follows jobs.
     pub shutdown: Shutdown,
 }
@@ -70,6 +81,10 @@ pub struct Shared {
     secret: String,
     max_body: u64,
     timeout: Duration,
+    trees: Trees,
+    forms: Arc<dyn Forms>,
+    /// Results that may be written in other forms at a time: each has its tree in memory.
+    writing: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
@@ -96,7 +111,7 @@ pub fn secret_of(broker_url: &str) -> String {
 
 /// The routes.
 pub fn router(options: Options) -> Router {
-    let Options { cluster, settings, mut tenants, policy, http, secret, shutdown } = options;
+    let Options { cluster, settings, mut tenants, policy, http, secret, forms, shutdown } = options;
     if settings.auth == config::Auth::Off {
         let local = config::Tenant { tlp: policy.tlp, pap: policy.pap };
         tenants.entry(auth::LOCAL.into()).or_insert(local);
@@ -113,6 +128,9 @@ pub fn router(options: Options) -> Router {
         secret,
         max_body: settings.max_body,
         timeout: settings.timeout(),
+        trees: Trees::new(),
+        forms,
+        writing: Arc::new(Semaphore::new(WRITING)),
         shutdown,
     }));
     // A stream takes as long as it takes; it is bounded by who listens.
@@ -124,6 +142,8 @@ pub fn router(options: Options) -> Router {
         .route("/v1/jobs/{id}", get(jobs::show))
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
         .route("/v1/jobs/{id}/replay", post(jobs::replay))
+        .route("/v1/jobs/{id}/tree/children", get(branch::children))
+        .route("/v1/jobs/{id}/explain", get(branch::explain))
         .route("/v1/jobs/{id}/candidates", get(results::candidates))
         .route("/v1/jobs/{id}/coverage", get(results::coverage))
         .route("/v1/sources", get(system::sources))

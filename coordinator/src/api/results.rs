@@ -7,13 +7,13 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use kudzu_shared::config::Scope;
 use kudzu_shared::job::JobId;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Api;
 use super::auth::Caller;
+use super::forms::{self, Form, Wanted};
 use super::problem::Problem;
-use crate::cluster::result;
+use super::views::Job;
 use crate::cluster::shelf::{Ended, ResultRecord};
 
 impl Api {
@@ -34,45 +34,35 @@ impl Api {
     }
 }
 
-/// The form of a tree.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Form {
-    format: Option<String>,
-}
-
-/// The canonical tree, streamed.
+/// The tree, streamed.
 #[utoipa::path(
     get, path = "/v1/jobs/{id}/tree", tag = "results",
-    params(("id" = String, Path), ("format" = Option<String>, Query, description = "ndjson")),
+    params(
+        ("id" = String, Path),
+        ("format" = Option<Form>, Query, description = "ndjson, the canonical lines, where it is not said"),
+        ("defang" = Option<bool>, Query, description = "Defang observables, in csv and text"),
+        ("full" = Option<bool>, Query, description = "Show every node, in text"),
+    ),
     responses(
-        (status = 200, content_type = "application/x-ndjson", body = String),
-        (status = 401, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 200, content(
+            (String = "application/x-ndjson"), (String = "application/json"),
+            (String = "text/csv"), (String = "text/plain"),
+        )),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 503, body = Problem),
     )
 )]
 pub(super) async fn tree(
     With(api): With<Api>,
     caller: Caller,
     Path(id): Path<String>,
-    Query(form): Query<Form>,
+    Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Read)?;
-    let format = form.format.as_deref().unwrap_or("ndjson");
-    if format != "ndjson" {
-        return Err(Problem::malformed("format: there is ndjson"));
-    }
     let (id, end, result) = api.ended(&caller, &id).await?;
-    let shelf = api.cluster.shelf();
-    // The first piece is read before anything is said: what is damaged is not served.
-    shelf.piece(id, end.epoch, 0).await?;
-    let pieces = result::pieces(shelf.clone(), id, end.epoch, result.pieces);
-    let mut response = Response::new(Body::from_stream(pieces));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-    if let Ok(tag) = HeaderValue::try_from(format!("\"{}\"", result.sha256)) {
-        headers.insert(header::ETAG, tag);
-    }
-    Ok(response)
+    let (_, record) = api.visible(&caller, &id.to_string()).await?;
+    let job = Job::new(&record, end.state.into(), Some(&end));
+    forms::respond(&api, (id, end, result), job, wanted).await
 }
 
 /// Domains and addresses ranked as next attack sources, with reasons.

@@ -30,6 +30,8 @@ use super::problem::Problem;
         super::jobs::replay,
         super::events::events,
         super::results::tree,
+        super::branch::children,
+        super::branch::explain,
         super::results::candidates,
         super::results::coverage,
         sources,

@@ -2,7 +2,7 @@
 //!
 //! The record of a job is in the archive before anybody learns that it was accepted. A message
 //! says that it is due; whoever takes it claims an epoch and runs the job from what the journal
-//! knows. `owner` is one job in these hands, `sweep` finds what nobody has in hand.
+//! knows. `take` claims a job, `owner` is one job in these hands, `sweep` finds what nobody has in hand.
 
 pub mod board;
 mod journal;
@@ -12,6 +12,7 @@ pub mod record;
 pub mod result;
 pub mod shelf;
 mod sweep;
+mod take;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -297,7 +298,7 @@ async fn take_jobs(shared: &Arc<Shared>) -> Result<(), TakeError> {
             Some(done) = open.next(), if !open.is_empty() => ended(done),
             delivery = consumer.next() => match delivery {
                 Some(delivery) => {
-                    open.push(task::spawn("owner", owner::take(Arc::clone(shared), handle.clone(), delivery)));
+                    open.push(task::spawn("owner", take::take(Arc::clone(shared), handle.clone(), delivery)));
                 }
                 None => break,
             },

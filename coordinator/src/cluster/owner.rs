@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use kudzu_shared::archive::Put;
-use kudzu_shared::broker::{Delivery, Durability};
-use kudzu_shared::job::{Budgets, JobId, JobSpec};
-use kudzu_shared::metrics::{JobEnd, Message, metrics};
+use kudzu_shared::broker::Delivery;
+use kudzu_shared::job::JobId;
+use kudzu_shared::metrics::{JobEnd, metrics};
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::task;
 use kudzu_shared::wire::{Due, Over};
@@ -21,178 +21,49 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Event, Running};
-use super::record::Record;
-use super::shelf::{Claim, EndState, Ended, ShelfError};
+use super::shelf::{EndState, Ended, ShelfError};
+use super::take::{AGAIN, Ready, give_back, new_claim, seconds};
 use super::{Shared, journal, result};
 use crate::model::JobResult;
-use crate::plan::Plan;
 use crate::run::{self, Handle, Known, Start};
 use crate::tree::rules::Rules;
 
-/// Take-overs without progress after which a job is dead.
-const STALLED: u32 = 5;
 /// How often the archive is asked whether the job is cancelled, or somebody else's.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often progress becomes an event.
 const EVENTS: Duration = Duration::from_millis(250);
-/// Pause before a job goes back that cannot be looked at now.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How long a job is run before it is seen that it does no harm.
+const HARMLESS: Duration = Duration::from_secs(2);
 /// How long the journal may take to be flushed when the job goes to somebody else.
 const FLUSH: Duration = Duration::from_secs(3);
 /// Entries that wait for the journal.
 const ENTRIES: usize = 4;
-/// Where a message goes that this program cannot read.
-const PARKED: &str = "kudzu.parked";
-
-/// A job that was claimed.
-struct Ready {
-    id: JobId,
-    epoch: u32,
-    record: Record,
-    spec: JobSpec,
-    plan: Plan,
-    budgets: Budgets,
-}
-
-/// Takes a job that is due.
-pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery) {
-    let due = match Due::decode(&delivery.body) {
-        Ok(due) => due,
-        Err(error) => return park(&shared, delivery, &error).await,
-    };
-    if delivery.redelivered {
-        metrics().redelivered.get_or_create(&Message { kind: "job" }).inc();
-    }
-    let mut delivery = delivery;
-    if let Some(running) = shared.board.get(due.job) {
-        match running.prolong.try_send(delivery) {
-            Ok(()) => return,
-            // One of two that say the same.
-            Err(mpsc::error::TrySendError::Full(again)) => return again.settle.ack(),
-            Err(mpsc::error::TrySendError::Closed(back)) => delivery = back,
-        }
-    }
-    match claim(&shared, &due, delivery.redelivered).await {
-        Ok(None) => delivery.settle.ack(),
-        Ok(Some(ready)) => Owner::run(shared, handle, ready, delivery).await,
-        Err(error) if error.is_damage() => {
-            tracing::error!(%error, job = %due.job, "a job cannot be run");
-            match bury(&shared, due.job, 0, &error.to_string()).await {
-                Ok(()) => delivery.settle.ack(),
-                Err(error) => give_back(&shared, delivery, &error).await,
-            }
-        }
-        Err(error) => give_back(&shared, delivery, &error).await,
-    }
-}
-
-/// Gives a job back that cannot be looked at now.
-async fn give_back(shared: &Shared, delivery: Delivery, error: &ShelfError) {
-    tracing::warn!(%error, "a job is given back: the archive does not answer");
-    tokio::select! {
-        () = shared.shutdown.stopping() => {}
-        () = tokio::time::sleep(AGAIN) => {}
-    }
-    delivery.settle.requeue();
-}
-
-/// Sets a message aside that another version wrote.
-async fn park(shared: &Shared, delivery: Delivery, error: &kudzu_shared::wire::Error) {
-    tracing::error!(%error, queue = PARKED, "a message cannot be read and is parked");
-    let broker = &shared.options.run.broker;
-    let parked = async {
-        broker.declare(PARKED, Durability::Durable).await?;
-        broker.publish(PARKED, delivery.body.clone()).await
-    };
-    match parked.await {
-        Ok(()) => delivery.settle.ack(),
-        Err(error) => {
-            tracing::warn!(%error, "it cannot be parked now");
-            delivery.settle.requeue();
-        }
-    }
-}
-
-/// Ends a job that cannot be run.
-async fn bury(shared: &Shared, id: JobId, epoch: u32, reason: &str) -> Result<(), ShelfError> {
-    let ended_ms = shared.options.run.clock.now_ms();
-    let end = Ended { epoch, state: EndState::Dead, reason: Some(reason.into()), ended_ms, result: None };
-    shared.shelf.end(id, &end).await?;
-    shared.shelf.close(id).await
-}
-
-/// Claims the next take-over of a job; nothing where the message has nothing to say any more.
-async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<Ready>, ShelfError> {
-    let (shelf, id) = (&shared.shelf, due.job);
-    if shelf.ended(id).await?.is_some() {
-        shelf.close(id).await?;
-        return Ok(None);
-    }
-    let Some(record) = shelf.record(id).await? else {
-        tracing::warn!(job = %id, "there is no record of a job that is due: it was removed");
-        return Ok(None);
-    };
-    let (spec, plan, budgets) = record.job()?;
-    loop {
-        let last = shelf.last_epoch(id).await?;
-        if due.epoch <= last && !redelivered {
-            return Ok(None); // Somebody has it already, and holds the message that counts.
-        }
-        let epoch = last + 1;
-        let segments = shelf.segments(id).await?.len();
-        let before = if last > 0 { shelf.claimed(id, last).await? } else { None };
-        let prolonged = due.epoch == epoch && !redelivered;
-        let stalled = match before.filter(|b| !prolonged && b.segments >= segments) {
-            // Who lost its connection lives: it is not the job that ended it.
-            Some(b) if shelf.has_left(id, last).await? => b.stalled,
-            Some(b) => b.stalled + 1,
-            None => 0,
-        };
-        if stalled >= STALLED {
-            let reason = format!("taken over {STALLED} times without progress");
-            bury(shared, id, last, &reason).await?;
-            tracing::error!(job = %id, reason, "a job is dead");
-            return Ok(None);
-        }
-        let claim = new_claim(shared, segments, stalled);
-        match shelf.claim(id, epoch, &claim).await? {
-            Put::Created => {
-                tracing::info!(job = %id, epoch, "taken");
-                if epoch == 1 {
-                    metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
-                }
-                return Ok(Some(Ready { id, epoch, record, spec, plan, budgets }));
-            }
-            Put::Exists if redelivered => {}
-            Put::Exists => return Ok(None),
-        }
-    }
-}
-
-/// Milliseconds as seconds; none are negative.
-fn seconds(ms: i64) -> f64 {
-    ms.max(0) as f64 / 1000.0
-}
-
-fn new_claim(shared: &Shared, segments: usize, stalled: u32) -> Claim {
-    Claim {
-        owner: shared.options.name.clone(),
-        address: shared.options.address.clone(),
-        claimed_ms: shared.options.run.clock.now_ms(),
-        nonce: rand::random(),
-        segments,
-        stalled,
-    }
-}
 
 /// Why a job leaves these hands.
 enum Left {
     Ended(Box<JobResult>),
-    /// Somebody else has it, or will.
-    Lost(&'static str),
+    Lost(Lost),
 }
 
-struct Owner {
+/// How a job was lost.
+#[derive(Debug, Clone, Copy)]
+enum Lost {
+    /// Somebody else has it, with a message of its own: this one has nothing to say any more.
+    Fenced,
+    /// Somebody will take it, with the message that is given back.
+    Left(&'static str),
+}
+
+impl Lost {
+    fn why(self) -> &'static str {
+        match self {
+            Lost::Fenced => "somebody else has taken it over",
+            Lost::Left(why) => why,
+        }
+    }
+}
+
+pub(super) struct Owner {
     shared: Arc<Shared>,
     id: JobId,
     /// The take-over that this run began with.
@@ -209,7 +80,7 @@ struct Owner {
 }
 
 impl Owner {
-    async fn run(shared: Arc<Shared>, handle: Handle, ready: Ready, delivery: Delivery) {
+    pub(super) async fn run(shared: Arc<Shared>, handle: Handle, ready: Ready, delivery: Delivery) {
         let (id, epoch) = (ready.id, ready.epoch);
         let until = Instant::now() + shared.options.hold;
         let submitted_ms = ready.record.submitted_ms;
@@ -225,31 +96,34 @@ impl Owner {
             lease: Arc::new(epoch.into()),
             flush: None,
         };
-        if let Some(why) = owner.own(&handle, ready).await {
-            tracing::warn!(job = %id, epoch, why, "left to whoever takes it over");
-            let left = owner.shared.shelf.leave(id, owner.lease.load(SeqCst));
-            let _ = tokio::time::timeout(FLUSH, left).await; // It only spares the job a count.
+        if let Some(lost) = owner.own(&handle, ready).await {
+            tracing::warn!(job = %id, epoch, why = lost.why(), "left to whoever takes it over");
+            if let (Lost::Fenced, Some(held)) = (lost, owner.held.take()) {
+                held.settle.ack(); // Given back, it would take the job from who has it.
+            }
+            let excused = owner.shared.shelf.excuse(id, owner.lease.load(SeqCst));
+            let _ = tokio::time::timeout(FLUSH, excused).await; // It only spares the job a count.
         }
         // What is still held goes back.
     }
 
     /// Ends once the job is somebody else's. Cancel safe.
-    async fn lost(fenced: CancellationToken, handle: &Handle) -> &'static str {
+    async fn lost(fenced: CancellationToken, handle: &Handle) -> Lost {
         tokio::select! {
-            () = fenced.cancelled() => "somebody else has taken it over",
-            () = handle.gone() => "the connection to the broker is gone",
+            () = fenced.cancelled() => Lost::Fenced,
+            () = handle.gone() => Lost::Left("the connection to the broker is gone"),
         }
     }
 
     /// Runs the job; says why where it left it.
-    async fn own(&mut self, handle: &Handle, ready: Ready) -> Option<&'static str> {
+    async fn own(&mut self, handle: &Handle, ready: Ready) -> Option<Lost> {
         let (id, epoch) = (self.id, self.epoch);
         let known = match self.known(handle, &ready).await {
             Ok(known) => known,
             Err(error) => {
                 let held = self.held.take()?;
                 give_back(&self.shared, held, &error).await;
-                return Some("its journal cannot be read now");
+                return Some(Lost::Left("its journal cannot be read now"));
             }
         };
         if epoch > 1 {
@@ -289,10 +163,10 @@ impl Owner {
         let mut journal = task::spawn("journal", writer.run(written, flushes));
         let posted = self.shared.board.put(id, running);
         match self.attend(handle, job, posted.running(), &mut prolonged).await {
-            Left::Lost(why) => {
+            Left::Lost(lost) => {
                 // What was accepted is written, so that whoever comes need not ask it again.
                 let _ = tokio::time::timeout(FLUSH, &mut journal).await;
-                Some(why)
+                Some(lost)
             }
             Left::Ended(result) => {
                 if let Err(error) = journal.await {
@@ -300,8 +174,8 @@ impl Owner {
                 }
                 let lost = Self::lost(self.fenced.clone(), handle);
                 tokio::select! {
-                    why = lost => Some(why),
-                    why = self.finish(*result) => why,
+                    lost = lost => Some(lost),
+                    lost = self.finish(*result) => lost,
                 }
             }
         }
@@ -350,24 +224,31 @@ impl Owner {
             .for_each(|t| t.set_missed_tick_behavior(MissedTickBehavior::Skip));
         let mut progress = job.progress();
         let cancel = job.canceller();
+        let (begun, mut excused) = (Instant::now(), 0);
+        let lease = || running.lease();
         let mut finish = std::pin::pin!(job.finish());
         let mut lost_here = std::pin::pin!(Self::lost(self.fenced.clone(), handle));
         loop {
             let lost = self.held.as_ref().map(|d| d.lost.clone());
             tokio::select! {
                 biased;
-                () = self.shared.shutdown.stopping() => return Left::Lost("this coordinator ends"),
-                why = &mut lost_here => return Left::Lost(why),
-                () = cancelled(lost) => return Left::Lost("the broker has taken it back"),
+                () = self.shared.shutdown.stopping() => return Left::Lost(Lost::Left("this coordinator ends")),
+                lost = &mut lost_here => return Left::Lost(lost),
+                () = cancelled(lost) => return Left::Lost(Lost::Left("the broker has taken it back")),
                 result = &mut finish => match result {
                     Ok(result) => return Left::Ended(Box::new(result)),
-                    Err(_) => return Left::Lost("its result could not be computed"),
+                    Err(_) => return Left::Lost(Lost::Left("its result could not be computed")),
                 },
                 Some(delivery) = prolonged.recv() => self.prolong(running, delivery).await,
                 () = sleep_until(self.until) => self.pass_on(running).await,
                 _ = look.tick() => {
                     if self.look(running).await {
                         cancel.cancel();
+                    }
+                    // It waits for others: whatever ends this process now is not the job.
+                    if begun.elapsed() > HARMLESS && excused != lease() && progress.borrow().in_flight > 0 {
+                        let noted = self.shared.shelf.excuse(self.id, lease()).await;
+                        excused = if noted.is_ok() { lease() } else { excused };
                     }
                 }
                 _ = events.tick() => {
@@ -407,7 +288,10 @@ impl Owner {
                     old.settle.ack();
                 }
             }
-            Ok(Put::Exists) => self.fenced.cancel(),
+            Ok(Put::Exists) => {
+                self.fenced.cancel();
+                delivery.settle.ack();
+            }
             // It is delivered again, to whomever.
             Err(error) => {
                 tracing::warn!(%error, job = %self.id, "a job cannot be prolonged now");
@@ -438,7 +322,7 @@ impl Owner {
     }
 
     /// Writes the result, and ends the job.
-    async fn finish(&mut self, result: JobResult) -> Option<&'static str> {
+    async fn finish(&mut self, result: JobResult) -> Option<Lost> {
         let state = match result.partial {
             None => EndState::Complete,
             Some(_) => EndState::Partial,
@@ -450,7 +334,7 @@ impl Owner {
             Ok(record) => record,
             Err(error) => {
                 tracing::error!(%error, job = %self.id, "a result is not written");
-                return Some("its result cannot be written");
+                return Some(Lost::Left("its result cannot be written"));
             }
         };
         let ended_ms = shared.options.run.clock.now_ms();
@@ -461,14 +345,14 @@ impl Owner {
         self.end(&end).await
     }
 
-    async fn bury(&mut self, reason: &str) -> Option<&'static str> {
+    async fn bury(&mut self, reason: &str) -> Option<Lost> {
         let ended_ms = self.shared.options.run.clock.now_ms();
         let reason = Some(reason.to_owned());
         let end = Ended { epoch: self.epoch, state: EndState::Dead, reason, ended_ms, result: None };
         self.end(&end).await
     }
 
-    async fn end(&mut self, end: &Ended) -> Option<&'static str> {
+    async fn end(&mut self, end: &Ended) -> Option<Lost> {
         let shelf = &self.shared.shelf;
         loop {
             match shelf.end(self.id, end).await {

@@ -3,7 +3,7 @@
 //! ```text
 //! jobs/<id>/record                   what was accepted; without it there is no job
 //! jobs/<id>/epoch/<n>                who took the job over for the nth time
-//! jobs/<id>/left/<n>                 that this one lives and has left the job to others
+//! jobs/<id>/excused/<n>              that it is not the job that ended this one
 //! jobs/<id>/journal/<n>-<segment>    outcomes that this one accepted
 //! jobs/<id>/cancel                   somebody wants no more of it
 //! jobs/<id>/result/<n>/tree-<piece>  the tree that this one made, candidates beside it
@@ -211,15 +211,16 @@ impl Shelf {
         Ok(self.0.get(&epoch_path(id, epoch)).await?.is_some())
     }
 
-    /// Notes that the owner of a take-over lives, and has left the job to others.
-    pub async fn leave(&self, id: JobId, epoch: u32) -> Got<()> {
-        self.0.create(&format!("jobs/{id}/left/{epoch:06}"), Bytes::new()).await?;
+    /// Notes that a take-over is not ended by the job itself: its owner left it, or was seen to wait for
+    /// others.
+    pub async fn excuse(&self, id: JobId, epoch: u32) -> Got<()> {
+        self.0.create(&format!("jobs/{id}/excused/{epoch:06}"), Bytes::new()).await?;
         Ok(())
     }
 
-    /// Whether the owner of a take-over has said that it left the job.
-    pub async fn has_left(&self, id: JobId, epoch: u32) -> Got<bool> {
-        Ok(self.0.get(&format!("jobs/{id}/left/{epoch:06}")).await?.is_some())
+    /// Whether that was noted.
+    pub async fn is_excused(&self, id: JobId, epoch: u32) -> Got<bool> {
+        Ok(self.0.get(&format!("jobs/{id}/excused/{epoch:06}")).await?.is_some())
     }
 
     /// Writes a segment of the journal.

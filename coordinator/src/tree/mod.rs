@@ -2,9 +2,12 @@
 
 pub mod build;
 pub mod coverage;
+pub mod explain;
 pub mod order;
+pub mod read;
 pub mod rules;
 pub mod shown;
+pub mod ways;
 pub mod write;
 pub mod zones;
 

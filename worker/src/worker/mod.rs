@@ -2,6 +2,7 @@
 //! quick one; results and cache entries leave through one task each.
 
 mod cacher;
+mod capacity;
 mod child;
 mod dns;
 mod encode;
@@ -30,9 +31,11 @@ use kudzu_shared::task::{Shutdown, Task, spawn};
 use kudzu_shared::time::Clock;
 use kudzu_shared::wire::Over;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::MissedTickBehavior;
 
 use crate::http::{self, Http};
 use crate::sources::Registry;
+use capacity::Capacity;
 
 pub use child::{ChildCommand, ChildError, ChildWorker, tie};
 pub use resolver::{ResolverError, start as start_resolver, upstreams};
@@ -147,9 +150,13 @@ struct Context {
     /// DNS lookups in flight.
     slots: Arc<Semaphore>,
     most: usize,
+    /// Tasks that each lane was given, in the order of the classes.
+    given: [capacity::Given; CLASSES.len()],
     /// Local lookups between two turns of others.
     turn: usize,
     children: Option<Arc<child::Children>>,
+    /// Where it can be asked whether somebody waits for results.
+    answers: Option<Arc<dyn Broker>>,
 }
 
 /// What a context is made of.
@@ -161,6 +168,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     turn: usize,
     children: Option<Arc<child::Children>>,
+    answers: Option<Arc<dyn Broker>>,
 }
 
 /// A context, and what its lookups send.
@@ -168,7 +176,7 @@ type Made = (Context, mpsc::Receiver<reporter::Report>, mpsc::Receiver<cacher::E
 
 impl Context {
     fn new(config: &WorkerConfig, parts: Parts, stats: Arc<Stats>) -> Result<Made, http::Error> {
-        let Parts { cache, limiter, registry, resolver, clock, turn, children } = parts;
+        let Parts { cache, limiter, registry, resolver, clock, turn, children, answers } = parts;
         let http = Http::new(config.http.clone(), config.http_lookups, limiter, Arc::clone(&clock))?;
         let (reports, reports_in) = mpsc::channel(BACKLOG);
         let (entries, entries_in) = mpsc::channel(BACKLOG);
@@ -186,8 +194,10 @@ impl Context {
             entries,
             slots: Arc::new(Semaphore::new(most)),
             most,
+            given: Default::default(),
             turn,
             children,
+            answers,
         };
         Ok((context, reports_in, entries_in))
     }
@@ -221,8 +231,17 @@ impl Worker {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self { config, broker, cache, limiter, registry, resolver, clock, stats } = self;
         let children = config.child.clone().map(|command| Arc::new(child::Children::new(command)));
-        let parts =
-            Parts { cache: Arc::clone(&cache), limiter, registry, resolver, clock, turn: TURN, children };
+        let answers = Some(Arc::clone(&broker));
+        let parts = Parts {
+            cache: Arc::clone(&cache),
+            limiter,
+            registry,
+            resolver,
+            clock,
+            turn: TURN,
+            children,
+            answers,
+        };
         let (context, reports_in, entries_in) = Context::new(&config, parts, Arc::clone(&stats))?;
         let reporter = reporter::Reporter {
             worker: config.name,
@@ -245,10 +264,14 @@ impl Worker {
         let _hints = spawn("worker.over", over::listen(jobs, hints));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
         let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
-        let lanes: FuturesUnordered<_> = consumers
-            .into_iter()
-            .map(|(class, consumer)| lane(Arc::clone(&context), class, consumer, shutdown.clone()))
-            .collect();
+        let slots = [context.most, config.http_lookups, 0];
+        let lane = |(class, consumer): (Class, _)| {
+            let at = class as usize;
+            // Local lookups take no time: however many are in hand, they are done at once.
+            let capacity = (class != Class::Local).then(|| Capacity::new(slots[at], config.prefetch[at]));
+            lane(Arc::clone(&context), class, consumer, capacity, shutdown.clone())
+        };
+        let lanes: FuturesUnordered<_> = consumers.into_iter().map(lane).collect();
         // Consumers live until the results are out: dropping one gives its tasks back.
         let consumers: Vec<_> = lanes.collect().await;
         // The last sender goes with the context, and so do the two tasks end.
@@ -274,14 +297,24 @@ async fn lane(
     context: Arc<Context>,
     class: Class,
     mut consumer: Box<dyn Consumer>,
+    mut capacity: Option<Capacity>,
     shutdown: Shutdown,
 ) -> Box<dyn Consumer> {
     let mut open: FuturesUnordered<Task<()>> = FuturesUnordered::new();
+    let mut look = tokio::time::interval(capacity::LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
             () = shutdown.stopping() => break,
             Some(done) = open.next(), if !open.is_empty() => ended(done),
+            _ = look.tick(), if capacity.is_some() => {
+                let fits = capacity.as_mut().and_then(|c| c.look(&context.given[class as usize]));
+                if let Some(prefetch) = fits {
+                    tracing::debug!(?class, prefetch, "tasks are of another size");
+                    consumer.resize(prefetch);
+                }
+            }
             delivery = consumer.next() => match delivery {
                 Some(delivery) => open.push(spawn("worker.task", task::run(Arc::clone(&context), class, delivery))),
                 None => break,

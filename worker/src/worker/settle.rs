@@ -9,6 +9,8 @@ use kudzu_shared::job::JobId;
 use kudzu_shared::wire::{Ask, Task};
 use tokio_util::sync::CancellationToken;
 
+use super::over::Open;
+
 /// Shared by a task's lookups and the reporter. Dropped unsettled, the task comes again.
 pub(super) struct Held {
     pub(super) job: JobId,
@@ -19,11 +21,11 @@ pub(super) struct Held {
     settle: Mutex<Option<Box<dyn Settle>>>,
     gone: CancellationToken,
     /// Keeps the job open, and ends with it.
-    _job: Arc<CancellationToken>,
+    pub(super) of: Arc<Open>,
 }
 
 impl Held {
-    pub(super) fn new(task: &Task, settle: Box<dyn Settle>, job: Arc<CancellationToken>) -> Self {
+    pub(super) fn new(task: &Task, settle: Box<dyn Settle>, of: Arc<Open>) -> Self {
         Self {
             job: task.job,
             epoch: task.epoch,
@@ -31,8 +33,8 @@ impl Held {
             asks: task.asks.clone(),
             left: AtomicUsize::new(task.lookups.len()),
             settle: Mutex::new(Some(settle)),
-            gone: job.child_token(),
-            _job: job,
+            gone: of.gone.child_token(),
+            of,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kudzu_shared::broker::Delivery;
+use kudzu_shared::broker::{self, Delivery};
 use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::marking::Tlp;
 use kudzu_shared::metrics::{Lookup, Message, metrics};
 use kudzu_shared::observable::Observable;
 use kudzu_shared::outcome::{Answer, End, Part, Question, Verdict};
 use kudzu_shared::source::Class;
-use kudzu_shared::wire::{Ask, LookupResult, StoredAnswer, Task, TaskLookup};
+use kudzu_shared::wire::{Ask, LookupResult, Results, StoredAnswer, Task, TaskLookup};
 use tokio::time::Instant;
 
 use super::cacher::Entry;
@@ -60,11 +60,13 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
         }
     };
     add(&context.stats.tasks, 1);
+    context.given[class as usize].add(task.lookups.len());
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
-    let held = Arc::new(Held::new(&task, settle, context.jobs.token(task.job, task.epoch)));
+    let held = Arc::new(Held::new(&task, settle, context.jobs.open(task.job, task.epoch)));
     let run = Run { context, held, end, tlp: task.tlp };
     let lookups = std::mem::take(&mut task.lookups);
+    run.context.wanted(&run.held).await;
     let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, lookups).await };
     match (class, &run.context.children) {
         _ if open.is_empty() || run.held.is_gone() => {}
@@ -76,6 +78,24 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     }
     if run.held.is_gone() {
         run.held.unwanted(); // Its job is over: nobody shall do it again.
+    }
+}
+
+impl Context {
+    /// Asks, once a job and take-over, whether somebody waits for its results: tasks may have
+    /// waited for longer than their coordinator lived. Where nobody does, the task is gone.
+    async fn wanted(&self, held: &Held) {
+        let Some(answers) = self.answers.as_ref().filter(|_| !held.is_gone()) else { return };
+        let ask = async {
+            let (job, epoch, worker) = (held.job, held.epoch, String::new());
+            let empty = Results { job, epoch, worker, asks: vec![], upstreams: vec![], results: vec![] };
+            let Ok(message) = empty.encode() else { return };
+            if let Err(broker::Error::Unroutable(_)) = answers.publish(&held.reply_to, message).await {
+                tracing::debug!(%job, epoch, "nobody waits for the results of its tasks");
+                self.jobs.end(job, epoch);
+            }
+        };
+        held.of.asked.get_or_init(|| ask).await;
     }
 }
 

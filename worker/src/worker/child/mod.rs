@@ -25,7 +25,7 @@ pub use tie::tie;
 pub(super) use halve::run;
 
 /// Children at a time.
-const CHILDREN: usize = 2;
+const CHILDREN: usize = 4;
 
 /// What a class is called on the command line of a child.
 const fn class_name(class: Class) -> &'static str {

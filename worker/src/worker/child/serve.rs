@@ -94,7 +94,8 @@ impl ChildWorker {
         let Self { config, class, limiter, registry, resolver, clock } = self;
         let cache = Arc::new(NoCache);
         // One by one: each result is told before the next lookup begins.
-        let parts = Parts { cache, limiter, registry, resolver, clock, turn: 1, children: None };
+        let parts =
+            Parts { cache, limiter, registry, resolver, clock, turn: 1, children: None, answers: None };
         let (context, reports, entries) = Context::new(&config, parts, Arc::default())?;
         let context = Arc::new(context);
         let mut teller = Teller {

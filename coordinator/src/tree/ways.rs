@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::file::{Edge, TreeFile};
+use super::EdgeView;
+use super::shown::Shown;
 
 const FAR: u32 = u32::MAX;
 /// Longer ways have at most so many steps more than the shortest.
@@ -10,9 +11,26 @@ const LONGER: u32 = 6;
 /// Steps looked at for the longer ways of one parent: their number can be beyond all bounds.
 const LOOKS: u32 = 200_000;
 
+/// All pairs of a tree, by their key's node.
+struct Pairs<'a> {
+    /// Hops from a seed, by node.
+    depths: Vec<u8>,
+    edges: Vec<EdgeView<'a>>,
+}
+
+impl<'a> Pairs<'a> {
+    fn of(tree: &'a dyn Shown) -> Self {
+        let nodes = || 0..tree.count();
+        Self {
+            depths: nodes().map(|n| tree.node(n).depth).collect(),
+            edges: nodes().flat_map(|n| tree.edges_from(n)).collect(),
+        }
+    }
+}
+
 /// How one parent is reached, and how it leads on.
 #[derive(Debug)]
-pub struct Parent {
+pub struct Parent<'a> {
     /// Its node.
     pub n: u32,
     /// Steps from the nearest seed; `None` where only the target leads to it.
@@ -24,19 +42,20 @@ pub struct Parent {
     /// Whether there may be longer ones beside these.
     pub more: bool,
     /// Some of them, the shortest first: pairs from a seed to the parent.
-    pub ways: Vec<Vec<Edge>>,
+    pub ways: Vec<Vec<EdgeView<'a>>>,
     /// The pairs from it to the target; more than one source may say the same.
-    pub last: Vec<Edge>,
+    pub last: Vec<EdgeView<'a>>,
 }
 
 /// Everything that leads to the target, the nearest to a seed first; of so many parents a
 /// few ways each. A way passes nothing twice, no second seed, and not the target.
-pub fn parents(tree: &TreeFile, target: u32, most: usize, ways: usize) -> Vec<Parent> {
+pub fn parents(tree: &dyn Shown, target: u32, most: usize, ways: usize) -> Vec<Parent<'_>> {
+    let tree = &Pairs::of(tree);
     let graph = Graph::new(tree, target);
-    let mut last: Vec<Edge> =
+    let mut last: Vec<EdgeView<'_>> =
         tree.edges.iter().filter(|e| e.to == target && e.from != target).copied().collect();
     last.sort_by_key(|e| (e.from, e.relation));
-    let mut parents: Vec<Parent> = last
+    let mut parents: Vec<Parent<'_>> = last
         .chunk_by(|a, b| a.from == b.from)
         .map(|group| {
             let n = group[0].from;
@@ -76,7 +95,7 @@ struct Graph {
 }
 
 impl Graph {
-    fn new(tree: &TreeFile, target: u32) -> Self {
+    fn new(tree: &Pairs<'_>, target: u32) -> Self {
         let nodes = tree.depths.len();
         let (starts, into) = index(nodes, &tree.edges, |e| e.to);
         let (outs, out) = index(nodes, &tree.edges, |e| e.from);
@@ -111,7 +130,14 @@ impl Graph {
     }
 
     /// Walks back from a node to seeds along ever shorter distances.
-    fn ways(&self, tree: &TreeFile, n: u32, most: usize, back: &mut Vec<Edge>, found: &mut Vec<Vec<Edge>>) {
+    fn ways<'a>(
+        &self,
+        tree: &Pairs<'a>,
+        n: u32,
+        most: usize,
+        back: &mut Vec<EdgeView<'a>>,
+        found: &mut Vec<Vec<EdgeView<'a>>>,
+    ) {
         let distance = self.distance[n as usize];
         if distance == 0 {
             found.push(back.iter().rev().copied().collect());
@@ -135,19 +161,19 @@ impl Graph {
 }
 
 /// Ways of one length after another, so that shorter ones come first.
-struct Longer<'a> {
-    graph: &'a Graph,
-    tree: &'a TreeFile,
+struct Longer<'g, 'a> {
+    graph: &'g Graph,
+    tree: &'g Pairs<'a>,
     target: u32,
     /// Ways kept.
     most: usize,
     looks: u32,
-    back: Vec<Edge>,
+    back: Vec<EdgeView<'a>>,
 }
 
-impl Longer<'_> {
+impl<'a> Longer<'_, 'a> {
     /// Walks back so many steps; a seed ends a way, and only at its full length.
-    fn of_length(&mut self, n: u32, left: u32, parent: &mut Parent) {
+    fn of_length(&mut self, n: u32, left: u32, parent: &mut Parent<'a>) {
         let distance = self.graph.distance[n as usize];
         if distance == 0 {
             if left == 0 {
@@ -183,7 +209,7 @@ impl Longer<'_> {
 }
 
 /// Numbers of pairs, grouped by a node of theirs; within a group ordered by the other end.
-fn index(nodes: usize, edges: &[Edge], by: impl Fn(&Edge) -> u32) -> (Vec<u32>, Vec<u32>) {
+fn index(nodes: usize, edges: &[EdgeView<'_>], by: impl Fn(&EdgeView<'_>) -> u32) -> (Vec<u32>, Vec<u32>) {
     let mut order: Vec<u32> = (0..edges.len() as u32).collect();
     order.sort_by_key(|n| {
         let e = &edges[*n as usize];
@@ -205,36 +231,33 @@ fn part<'a>(starts: &[u32], order: &'a [u32], n: u32) -> &'a [u32] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::file::tests::{TREE, read};
+    use super::super::read::Read;
+    use super::super::read::tests::{TREE, read};
     use super::*;
 
-    /// A tree file of nodes `n0.com` and so on with these depths, and of these pairs.
-    fn text(depths: &[u8], pairs: &[(u32, u32)]) -> String {
+    /// A tree of nodes `n0.com` and so on with these depths, and of these pairs.
+    fn text(depths: &[u8], pairs: &[(u32, u32)]) -> Read {
         let mut text = String::from("{\"type\":\"job\",\"schema\":\"kudzu.tree/1\"}\n");
-        for (n, depth) in depths.iter().enumerate() {
+        for (n, depth) in (0..).zip(depths) {
             text.push_str(&format!(
                 "{{\"type\":\"node\",\"n\":{n},\"kind\":\"domain-name\",\"value\":\"n{n}.com\",\"depth\":{depth}}}\n"
             ));
+            for (from, to) in pairs.iter().filter(|(from, _)| *from == n) {
+                text.push_str(&format!(
+                    "{{\"type\":\"edge\",\"from\":{from},\"to\":{to},\"relation\":\"name-server\",\"source\":\"s\"}}\n"
+                ));
+            }
         }
-        for (from, to) in pairs {
-            text.push_str(&format!(
-                "{{\"type\":\"edge\",\"from\":{from},\"to\":{to},\"relation\":\"r\",\"source\":\"s\"}}\n"
-            ));
-        }
-        text + "{\"type\":\"end\"}\n"
+        read(&(text + "{\"type\":\"end\"}\n")).unwrap()
     }
 
     #[test]
     fn longer_ways_follow_the_shortest_and_pass_nothing_twice() {
         // 0 to 1 to 4; 0 to 2 to 1; 0 to 2 to 3 to 1; 1 leads back to 2.
-        let tree = read(
-            &text(&[0, 1, 1, 2, 2], &[(0, 1), (0, 2), (2, 1), (2, 3), (3, 1), (1, 2), (1, 4)]),
-            "n4.com",
-        )
-        .unwrap();
+        let tree = text(&[0, 1, 1, 2, 2], &[(0, 1), (0, 2), (2, 1), (2, 3), (3, 1), (1, 2), (1, 4)]);
         let told = |ways| {
             let found = parents(&tree, 4, 10, ways);
-            let steps = |w: &Vec<Edge>| w.iter().map(|e| e.from).collect::<Vec<_>>();
+            let steps = |w: &Vec<EdgeView<'_>>| w.iter().map(|e| e.from).collect::<Vec<_>>();
             (
                 found[0].ways.iter().map(steps).collect::<Vec<_>>(),
                 found[0].total,
@@ -248,7 +271,7 @@ mod tests {
 
     #[test]
     fn every_parent_has_its_ways() {
-        let tree = read(TREE, "ns.rare.net").unwrap();
+        let tree = read(TREE).unwrap();
         let parents = parents(&tree, 4, 10, 3);
         let told: Vec<_> =
             parents.iter().map(|p| (p.n, p.distance, p.total, p.ways.len(), p.last.len())).collect();
@@ -259,8 +282,7 @@ mod tests {
     fn ways_do_not_pass_the_target_and_are_bounded() {
         // A diamond: 0 to 1, 2, 3, these to 4, and 4 to 5; 5 leads back to 1.
         let pairs = [(0, 1), (0, 2), (0, 3), (1, 4), (2, 4), (3, 4), (4, 5), (5, 1)];
-        let text = text(&[0, 1, 1, 1, 2, 3], &pairs);
-        let tree = read(&text, "n5.com").unwrap();
+        let tree = text(&[0, 1, 1, 1, 2, 3], &pairs);
         let to_five = parents(&tree, 5, 10, 2);
         assert_eq!(to_five.len(), 1);
         assert_eq!((to_five[0].total, to_five[0].ways.len(), to_five[0].distance), (3, 2, Some(2)));

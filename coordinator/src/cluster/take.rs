@@ -1,0 +1,169 @@
+//! Taking a job that is due: what its message says, the claim, and the end of a job that cannot
+//! be run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kudzu_shared::archive::Put;
+use kudzu_shared::broker::{Delivery, Durability};
+use kudzu_shared::job::{Budgets, JobId, JobSpec};
+use kudzu_shared::metrics::{Message, metrics};
+use kudzu_shared::wire::Due;
+use tokio::sync::mpsc;
+
+use super::Shared;
+use super::owner::Owner;
+use super::record::Record;
+use super::shelf::{Claim, EndState, Ended, ShelfError};
+use crate::plan::Plan;
+use crate::run::Handle;
+
+/// A job is dead after so many take-overs without progress, each counted in full...
+const STALLED: u32 = 5;
+/// ... or by one so many-th where it was seen that the job does no harm: then it was killed, or
+/// left, from outside.
+const EXCUSED: u32 = 10;
+/// Pause before a job goes back that cannot be looked at now.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
+/// Where a message goes that this program cannot read.
+const PARKED: &str = "kudzu.parked";
+
+/// A job that was claimed.
+pub(super) struct Ready {
+    pub(super) id: JobId,
+    pub(super) epoch: u32,
+    pub(super) record: Record,
+    pub(super) spec: JobSpec,
+    pub(super) plan: Plan,
+    pub(super) budgets: Budgets,
+}
+
+/// Takes a job that is due.
+pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery) {
+    let due = match Due::decode(&delivery.body) {
+        Ok(due) => due,
+        Err(error) => return park(&shared, delivery, &error).await,
+    };
+    if delivery.redelivered {
+        metrics().redelivered.get_or_create(&Message { kind: "job" }).inc();
+    }
+    let mut delivery = delivery;
+    if let Some(running) = shared.board.get(due.job) {
+        match running.prolong.try_send(delivery) {
+            Ok(()) => return,
+            // One of two that say the same.
+            Err(mpsc::error::TrySendError::Full(again)) => return again.settle.ack(),
+            Err(mpsc::error::TrySendError::Closed(back)) => delivery = back,
+        }
+    }
+    match claim(&shared, &due, delivery.redelivered).await {
+        Ok(None) => delivery.settle.ack(),
+        Ok(Some(ready)) => Owner::run(shared, handle, ready, delivery).await,
+        Err(error) if error.is_damage() => {
+            tracing::error!(%error, job = %due.job, "a job cannot be run");
+            match bury(&shared, due.job, 0, &error.to_string()).await {
+                Ok(()) => delivery.settle.ack(),
+                Err(error) => give_back(&shared, delivery, &error).await,
+            }
+        }
+        Err(error) => give_back(&shared, delivery, &error).await,
+    }
+}
+
+/// Gives a job back that cannot be looked at now.
+pub(super) async fn give_back(shared: &Shared, delivery: Delivery, error: &ShelfError) {
+    tracing::warn!(%error, "a job is given back: the archive does not answer");
+    tokio::select! {
+        () = shared.shutdown.stopping() => {}
+        () = tokio::time::sleep(AGAIN) => {}
+    }
+    delivery.settle.requeue();
+}
+
+/// Sets a message aside that another version wrote.
+async fn park(shared: &Shared, delivery: Delivery, error: &kudzu_shared::wire::Error) {
+    tracing::error!(%error, queue = PARKED, "a message cannot be read and is parked");
+    let broker = &shared.options.run.broker;
+    let parked = async {
+        broker.declare(PARKED, Durability::Durable).await?;
+        broker.publish(PARKED, delivery.body.clone()).await
+    };
+    match parked.await {
+        Ok(()) => delivery.settle.ack(),
+        Err(error) => {
+            tracing::warn!(%error, "it cannot be parked now");
+            delivery.settle.requeue();
+        }
+    }
+}
+
+/// Ends a job that cannot be run.
+async fn bury(shared: &Shared, id: JobId, epoch: u32, reason: &str) -> Result<(), ShelfError> {
+    let ended_ms = shared.options.run.clock.now_ms();
+    let end = Ended { epoch, state: EndState::Dead, reason: Some(reason.into()), ended_ms, result: None };
+    shared.shelf.end(id, &end).await?;
+    shared.shelf.close(id).await
+}
+
+/// Claims the next take-over of a job; nothing where the message has nothing to say any more.
+async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<Ready>, ShelfError> {
+    let (shelf, id) = (&shared.shelf, due.job);
+    if shelf.ended(id).await?.is_some() {
+        shelf.close(id).await?;
+        return Ok(None);
+    }
+    let Some(record) = shelf.record(id).await? else {
+        tracing::warn!(job = %id, "there is no record of a job that is due: it was removed");
+        return Ok(None);
+    };
+    let (spec, plan, budgets) = record.job()?;
+    loop {
+        let last = shelf.last_epoch(id).await?;
+        if due.epoch <= last && !redelivered {
+            return Ok(None); // Somebody has it already, and holds the message that counts.
+        }
+        let epoch = last + 1;
+        let segments = shelf.segments(id).await?.len();
+        let before = if last > 0 { shelf.claimed(id, last).await? } else { None };
+        let prolonged = due.epoch == epoch && !redelivered;
+        let stalled = match before.filter(|b| !prolonged && b.segments >= segments) {
+            Some(b) if shelf.is_excused(id, last).await? => b.stalled + 1,
+            Some(b) => b.stalled + EXCUSED,
+            None => 0,
+        };
+        if stalled >= STALLED * EXCUSED {
+            let reason = "it was taken over again and again without progress";
+            bury(shared, id, last, reason).await?;
+            tracing::error!(job = %id, reason, "a job is dead");
+            return Ok(None);
+        }
+        let claim = new_claim(shared, segments, stalled);
+        match shelf.claim(id, epoch, &claim).await? {
+            Put::Created => {
+                tracing::info!(job = %id, epoch, "taken");
+                if epoch == 1 {
+                    metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
+                }
+                return Ok(Some(Ready { id, epoch, record, spec, plan, budgets }));
+            }
+            Put::Exists if redelivered => {}
+            Put::Exists => return Ok(None),
+        }
+    }
+}
+
+/// Milliseconds as seconds; none are negative.
+pub(super) fn seconds(ms: i64) -> f64 {
+    ms.max(0) as f64 / 1000.0
+}
+
+pub(super) fn new_claim(shared: &Shared, segments: usize, stalled: u32) -> Claim {
+    Claim {
+        owner: shared.options.name.clone(),
+        address: shared.options.address.clone(),
+        claimed_ms: shared.options.run.clock.now_ms(),
+        nonce: rand::random(),
+        segments,
+        stalled,
+    }
+}
