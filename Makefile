@@ -22,6 +22,10 @@ CASES ?= 20000
 # make fuzz-dns RUNS=10000000
 RUNS ?= 1000000
 
+# What is compiled in for tests alone: planted faults, and a source that kills its process. The
+# whole workspace is named with it, so that nothing else is built anew.
+FAULTY := kudzu-coordinator/planted,kudzu-worker/poison,kudzu-cli/poison
+
 .PHONY: help
 help: ## List what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -37,8 +41,8 @@ demo: ## Run everything offline: a simulated internet, and a pivot from an attac
 .PHONY: test
 test: setup lint doc ## Install what is missing, then run every test, lint and check of the documentation
 	$(CARGO) test --workspace
-	$(CARGO) test -p kudzu-coordinator --features planted --test planted
-	$(CARGO) test -p kudzu-worker -p kudzu-cli --features kudzu-worker/poison,kudzu-cli/poison --test poison
+	$(CARGO) test --workspace --test clusters -- --ignored --test-threads=1
+	$(CARGO) test --workspace --features $(FAULTY) --test planted --test poison
 
 .PHONY: setup
 setup: ## Check for the tools of the tests; install those that are missing
@@ -76,7 +80,7 @@ bench-dns: build ## Measure the DNS engine on NSD and simnet, beside massdns (MA
 
 .PHONY: cluster
 cluster: setup ## Run the tests on clusters of real processes, one after another
-	$(CARGO) test -p kudzu-cli --test cluster -- --ignored --test-threads=1
+	$(CARGO) test --workspace --test clusters -- --ignored --test-threads=1
 
 .PHONY: chaos
 chaos: ## Kill, freeze and cut off everything while jobs run (ARGS="--kills 200 --jobs 20")

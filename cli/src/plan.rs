@@ -26,15 +26,9 @@ pub fn choose(
     let mut plan = read(args.plan.as_deref().unwrap_or(default))?;
     known("--source", &args.source, catalogue)?;
     known("--no-source", &args.no_source, catalogue)?;
-    // What somebody gave by hand is meant to be asked, whatever the plan says.
-    let by_hand = |s: &&SourceInfo| {
-        s.name.starts_with("pairs.")
-            || config.sources.contains_key(&s.name)
-            || args.source.iter().any(|pattern| pattern == &s.name)
-    };
-    plan.add_sources(catalogue.iter().filter(by_hand));
-    let wanted = |name: &str| args.source.is_empty() || covers(&args.source, name);
-    plan.retain_sources(|name| wanted(name) && !covers(&args.no_source, name));
+    // What somebody gave by hand is meant to be asked.
+    let by_hand = |s: &SourceInfo| s.name.starts_with("pairs.") || config.sources.contains_key(&s.name);
+    plan.narrow(catalogue, &args.source, &args.no_source, by_hand);
     if plan.asks.is_empty() {
         return Err(Failure::usage("no source is left to ask: check --source and --no-source"));
     }
@@ -84,10 +78,6 @@ fn known(flag: &str, patterns: &[String], catalogue: &[SourceInfo]) -> Result<()
         odd.join(", "),
         names.join(", ")
     )))
-}
-
-fn covers(patterns: &[String], name: &str) -> bool {
-    patterns.iter().any(|p| matches(p, name))
 }
 
 #[cfg(test)]

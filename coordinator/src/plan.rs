@@ -235,6 +235,21 @@ impl Plan {
         self.hub_by_relation.get(&relation).copied().unwrap_or(self.hub)
     }
 
+    /// Keeps to the sources that were asked for: what a pattern of `only` covers (all, where there
+    /// is none) and no pattern of `without`. One that `only` names in full, or that is `by_hand`,
+    /// is meant to be asked whatever the plan says.
+    pub fn narrow(
+        &mut self,
+        catalogue: &[SourceInfo],
+        only: &[String],
+        without: &[String],
+        by_hand: impl Fn(&SourceInfo) -> bool,
+    ) {
+        self.add_sources(catalogue.iter().filter(|s| only.contains(&s.name) || by_hand(s)));
+        let any = |patterns: &[String], name: &str| patterns.iter().any(|p| covers(p, name));
+        self.retain_sources(|name| (only.is_empty() || any(only, name)) && !any(without, name));
+    }
+
     /// Keeps only the sources for which `keep` holds; used by `--source` and `--no-source`.
     pub fn retain_sources(&mut self, keep: impl Fn(&str) -> bool) {
         self.asks.retain(|a| keep(&a.source));

@@ -42,6 +42,8 @@ struct Many {
     archive: Arc<Store>,
     shelf: Shelf,
     hold: Duration,
+    retention: Option<Duration>,
+    open: usize,
 }
 
 /// A coordinator. Dropped, it is gone as by a kill: it says nothing and gives nothing back.
@@ -57,7 +59,7 @@ impl Many {
         let sim = Sim::start(case, seed, 2, faults, config).await;
         let archive = Arc::new(Store::memory());
         let shelf = Shelf::new(Arc::clone(&archive) as Arc<dyn Archive>);
-        Self { sim, archive, shelf, hold: HOUR }
+        Self { sim, archive, shelf, hold: HOUR, retention: None, open: 100 }
     }
 
     async fn coordinator(&self, name: &str) -> One {
@@ -67,10 +69,10 @@ impl Many {
             name: name.into(),
             address: None,
             jobs: 4,
-            open: 100,
+            open: self.open,
             hold: self.hold,
             sweep: Duration::from_secs(5),
-            retention: None,
+            retention: self.retention,
             peers: Arc::new(Alone),
         };
         let shutdown = Shutdown::new(Duration::from_secs(10));
@@ -178,6 +180,87 @@ fn jobs_outlive_their_coordinators() {
     println!("{taken_over} take-overs");
 }
 
+/// What is accepted is bounded, and there is room again once jobs end.
+#[test]
+fn no_more_is_accepted_than_may_be_open() {
+    let cases = cases(5, 4);
+    on_paused_time(async {
+        let mut many = Many::new(5, &cases[0], Faults { delay: 30_000, ..Faults::default() }).await;
+        many.open = 3;
+        let one = many.coordinator("a").await;
+        for case in &cases[..3] {
+            one.submit(case).await.unwrap();
+        }
+        let refused = one.submit(&cases[3]).await.unwrap_err();
+        assert!(matches!(refused, SubmitError::Full(3)), "{refused}");
+        assert!(many.shelf.record(cases[3].spec.id).await.unwrap().is_none(), "refused, and kept");
+        for case in &cases[..3] {
+            many.end(case.spec.id).await;
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        one.submit(&cases[3]).await.unwrap();
+        assert_eq!(many.end(cases[3].spec.id).await.state, EndState::Complete);
+    });
+}
+
+/// Who is fenced gives nothing back: each message makes one take-over at most.
+#[test]
+fn messages_that_say_the_same_do_not_fight() {
+    const MORE: u32 = 5;
+    for seed in worlds(10) {
+        let cases = cases(seed, 1);
+        on_paused_time(async {
+            let faults = Faults { delay: 5_000, ..Faults::default() };
+            let many = Many::new(seed, &cases[0], faults).await;
+            let all = [many.coordinator("a").await, many.coordinator("b").await];
+            all[0].submit(&cases[0]).await.unwrap();
+            let job = cases[0].spec.id;
+            for _ in 0..MORE {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let epoch = many.shelf.last_epoch(job).await.unwrap() + 1;
+                let again = Due { job, epoch, trace: None }.encode().unwrap();
+                many.sim.broker.publish(Due::QUEUE, again).await.unwrap();
+            }
+            assert_eq!(sha(&many.end(job).await), Some(plain(&cases[0])));
+            let epochs = many.shelf.last_epoch(job).await.unwrap();
+            assert!(epochs <= 1 + MORE, "{}={seed}: {epochs} take-overs", common::SEED);
+        });
+    }
+}
+
+/// What is kept for long enough goes, with everything of it; what has no end stays.
+#[test]
+fn old_jobs_are_removed_whole() {
+    let cases = cases(3, 2);
+    on_paused_time(async {
+        let mut many = Many::new(3, &cases[0], Faults::default()).await;
+        let one = many.coordinator("a").await;
+        one.submit(&cases[0]).await.unwrap();
+        many.end(cases[0].spec.id).await;
+        one.shutdown.begin();
+        one.running.ended().await;
+        let (old, open) = (cases[0].spec.id, cases[1].spec.id);
+        let kept = |id: JobId| {
+            let archive = Arc::clone(&many.archive);
+            async move { archive.list(&format!("jobs/{id}")).await.unwrap().len() }
+        };
+        assert!(kept(old).await > 2);
+        many.retention = Some(Duration::ZERO);
+        // Nobody has this one in hand: it was accepted, and its coordinator died.
+        let about = About::default();
+        let record = Record::new(&cases[1].spec, &cases[1].plan, &cases[1].budgets, about);
+        many.shelf.create_record(open, &record).await.unwrap();
+        many.shelf.open(open, &record).await.unwrap();
+        let two = many.coordinator("b").await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(kept(old).await, 0);
+        assert!(many.shelf.jobs_of(&cases[0].spec.tenant).await.unwrap().iter().all(|(_, id)| *id != old));
+        assert!(kept(open).await > 0, "it has no end yet");
+        assert_eq!(many.end(open).await.state, EndState::Complete);
+        drop(two);
+    });
+}
+
 #[test]
 fn the_same_submit_in_parallel_is_one_job() {
     let cases = cases(1, 2);
@@ -235,22 +318,46 @@ fn a_cancel_is_heard_by_whoever_runs_the_job() {
     });
 }
 
+/// Kills whoever runs the job, so many times, each so long after it was taken.
+async fn kill_again_and_again(many: &Many, case: &Case, kills: u32, after: Duration) -> One {
+    let mut one = many.coordinator("0").await;
+    one.submit(case).await.unwrap();
+    for n in 1..=kills {
+        while many.shelf.last_epoch(case.spec.id).await.unwrap() < n {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(after).await;
+        drop(one);
+        one = many.coordinator(&n.to_string()).await;
+    }
+    one
+}
+
 #[test]
 fn a_job_that_never_gets_further_is_dead() {
     let cases = cases(4, 1);
     on_paused_time(async {
         let faults = Faults { delay: 3_600_000, ..Faults::default() };
         let many = Many::new(4, &cases[0], faults).await;
-        let mut one = many.coordinator("0").await;
-        one.submit(&cases[0]).await.unwrap();
-        for n in 1..8 {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            drop(one);
-            one = many.coordinator(&n.to_string()).await;
-        }
+        let start = tokio::time::Instant::now();
+        let _last = kill_again_and_again(&many, &cases[0], 10, Duration::from_millis(300)).await;
         let end = many.end(cases[0].spec.id).await;
         assert_eq!(end.state, EndState::Dead);
         assert!(end.reason.unwrap().contains("without progress"));
+        // Each try waited for longer than the one before.
+        assert!(start.elapsed() > Duration::from_secs(120), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn a_job_that_waits_for_others_is_not_what_kills() {
+    let cases = cases(4, 1);
+    on_paused_time(async {
+        let faults = Faults { delay: 3_600_000, ..Faults::default() };
+        let many = Many::new(4, &cases[0], faults).await;
+        let one = kill_again_and_again(&many, &cases[0], 30, Duration::from_secs(3)).await;
+        assert!(many.shelf.ended(cases[0].spec.id).await.unwrap().is_none());
+        drop(one);
     });
 }
 

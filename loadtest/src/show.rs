@@ -200,7 +200,7 @@ pub async fn redis(kudzu: &Path, scale: f64) -> anyhow::Result<Value> {
 /// # Errors
 /// When the cluster cannot be run.
 pub async fn cancel(kudzu: &Path) -> anyhow::Result<Value> {
-    let cluster = Cluster::start(plan(kudzu, 1.0, 50)).await?;
+    let cluster = Cluster::start(plan(kudzu, 2.0, 50)).await?;
     let user = User::new(cluster.urls(), 0)?;
     let request = pivot(&cluster.seeds, &cluster.at, 1);
     let id = user.submit(&request, "cancelled").await?;
@@ -293,9 +293,9 @@ pub async fn polite(kudzu: &Path) -> anyhow::Result<Value> {
     let id = user.submit(&request, "polite").await?;
     let end = user.end(&id, HOUR).await?;
     let asked = cluster.asked();
-    let holds = asked.http_max_rate <= 100 && asked.pdns > 200;
+    let holds = asked.http_max_rate <= 100 && asked.http_early == 0 && asked.http_429 > 0 && asked.pdns > 200;
     Ok(json!({ "holds": holds, "pdns_requests": asked.pdns, "most_in_one_second": asked.http_max_rate,
-        "answered_429": asked.http_429, "seconds": seconds(start), "state": end.state }))
+        "answered_429": asked.http_429, "before_retry_after": asked.http_early, "seconds": seconds(start), "state": end.state }))
 }
 
 /// A job that is passed on many times, and outlasts the broker's consumer timeout.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use kudzu_coordinator::StartOptions;
 use kudzu_coordinator::api::{self, forward};
 use kudzu_coordinator::cluster::{Cluster, Options};
-use kudzu_shared::archive::Store;
+use kudzu_shared::archive::{self, Store, refuses_to_overwrite};
 use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
 use kudzu_shared::task::Shutdown;
@@ -36,6 +36,7 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
     if config.archive.url == "memory:" {
         tell("archive.url is memory: jobs end with this process; set file:///folder or s3://bucket");
     }
+    probe(&archive, &config.archive.url).await?;
     let packs = Packs::load(&config.packs.files).map_err(|e| Failure::Usage(e.into()))?;
     let catalogue = embedded::registry(&config)?.catalogue();
     let listen = config.api.listen;
@@ -100,6 +101,24 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
     served.context("serve the API")?;
     backs.broker.close();
     Ok(End::Complete)
+}
+
+/// An archive that overwrites would let two coordinators end one job. One that cannot be asked
+/// now is waited for by whoever needs it.
+async fn probe(archive: &Store, url: &str) -> Result<(), Failure> {
+    match refuses_to_overwrite(archive).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failure::usage(format!(
+            "archive.url {url}: it overwrites what is there; the server must honour If-None-Match: * on PUT"
+        ))),
+        Err(error @ (archive::Error::Denied(..) | archive::Error::NoBucket(..))) => {
+            Err(Failure::Usage(error.into()))
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the archive cannot be asked now");
+            Ok(())
+        }
+    }
 }
 
 /// What may not be, however the settings came to it.

@@ -253,11 +253,7 @@ impl Request {
                 }
             }
         }
-        // Who names a source means it to be asked, whatever the plan says.
-        let named = |s: &&SourceInfo| self.sources.contains(&s.name);
-        plan.add_sources(context.catalogue.iter().filter(named));
-        let wanted = |name: &str| self.sources.is_empty() || self.sources.iter().any(|p| covers(p, name));
-        plan.retain_sources(|name| wanted(name) && !self.no_sources.iter().any(|p| covers(p, name)));
+        plan.narrow(context.catalogue, &self.sources, &self.no_sources, |_| false);
         if plan.asks.is_empty() && reader.wrong.len() == before {
             reader.bad("/sources", "no source is left to ask");
         }

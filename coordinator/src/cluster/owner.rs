@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often progress becomes an event.
 const EVENTS: Duration = Duration::from_millis(250);
 /// How long a job is run before it is seen that it does no harm.
-const HARMLESS: Duration = Duration::from_secs(2);
+const HARMLESS: Duration = Duration::from_secs(1);
 /// How long the journal may take to be flushed when the job goes to somebody else.
 const FLUSH: Duration = Duration::from_secs(3);
 /// Entries that wait for the journal.
@@ -52,15 +52,6 @@ enum Lost {
     Fenced,
     /// Somebody will take it, with the message that is given back.
     Left(&'static str),
-}
-
-impl Lost {
-    fn why(self) -> &'static str {
-        match self {
-            Lost::Fenced => "somebody else has taken it over",
-            Lost::Left(why) => why,
-        }
-    }
 }
 
 pub(super) struct Owner {
@@ -97,9 +88,14 @@ impl Owner {
             flush: None,
         };
         if let Some(lost) = owner.own(&handle, ready).await {
-            tracing::warn!(job = %id, epoch, why = lost.why(), "left to whoever takes it over");
-            if let (Lost::Fenced, Some(held)) = (lost, owner.held.take()) {
-                held.settle.ack(); // Given back, it would take the job from who has it.
+            match lost {
+                Lost::Fenced => {
+                    tracing::info!(job = %id, epoch, "somebody else has taken it over");
+                    if let Some(held) = owner.held.take() {
+                        held.settle.ack(); // Given back, it would take the job from who has it.
+                    }
+                }
+                Lost::Left(why) => tracing::warn!(job = %id, epoch, why, "left to whoever takes it over"),
             }
             let excused = owner.shared.shelf.excuse(id, owner.lease.load(SeqCst));
             let _ = tokio::time::timeout(FLUSH, excused).await; // It only spares the job a count.

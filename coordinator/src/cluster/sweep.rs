@@ -1,7 +1,7 @@
 //! What nobody has in hand is found by looking: jobs whose message was lost, jobs whose owner
 //! is gone and whose message with it, and what is kept for longer than it shall be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +102,7 @@ async fn remove_old(shared: &Shared) -> Result<(), ShelfError> {
     let Some(keep) = shared.options.retention else { return Ok(()) };
     let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     let before = shared.options.run.clock.now_ms().saturating_sub(keep_ms);
+    let open: HashSet<JobId> = shared.shelf.open_jobs().await?.into_iter().map(|(id, _)| id).collect();
     for tenant in shared.shelf.tenants().await? {
         for (submitted_ms, id) in shared.shelf.jobs_of(&tenant).await?.into_iter().rev() {
             if submitted_ms >= before {
@@ -112,7 +113,7 @@ async fn remove_old(shared: &Shared) -> Result<(), ShelfError> {
                 Ok(end) => end.is_none_or(|e| e.ended_ms < before),
                 Err(error) => error.is_damage(),
             };
-            if ended && shared.board.get(id).is_none() {
+            if ended && !open.contains(&id) && shared.board.get(id).is_none() {
                 let objects = shared.shelf.remove(&tenant, submitted_ms, id).await?;
                 tracing::info!(job = %id, tenant, objects, "kept for long enough, and removed");
             }

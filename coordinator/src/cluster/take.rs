@@ -19,10 +19,12 @@ use crate::plan::Plan;
 use crate::run::Handle;
 
 /// A job is dead after so many take-overs without progress, each counted in full...
-const STALLED: u32 = 5;
+const STALLED: u32 = 10;
 /// ... or by one so many-th where it was seen that the job does no harm: then it was killed, or
 /// left, from outside.
 const EXCUSED: u32 = 10;
+/// The longest pause before a job is taken that makes no progress, as a power of two seconds.
+const LONGEST: u32 = 6;
 /// Pause before a job goes back that cannot be looked at now.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Where a message goes that this program cannot read.
@@ -57,8 +59,9 @@ pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery
         }
     }
     match claim(&shared, &due, delivery.redelivered).await {
-        Ok(None) => delivery.settle.ack(),
-        Ok(Some(ready)) => Owner::run(shared, handle, ready, delivery).await,
+        Ok(Claimed::Moot) => delivery.settle.ack(),
+        Ok(Claimed::Stopping) => delivery.settle.requeue(),
+        Ok(Claimed::Yes(ready)) => Owner::run(shared, handle, *ready, delivery).await,
         Err(error) if error.is_damage() => {
             tracing::error!(%error, job = %due.job, "a job cannot be run");
             match bury(&shared, due.job, 0, &error.to_string()).await {
@@ -105,22 +108,31 @@ async fn bury(shared: &Shared, id: JobId, epoch: u32, reason: &str) -> Result<()
     shared.shelf.close(id).await
 }
 
-/// Claims the next take-over of a job; nothing where the message has nothing to say any more.
-async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<Ready>, ShelfError> {
+/// What a message led to.
+enum Claimed {
+    Yes(Box<Ready>),
+    /// It has nothing to say any more.
+    Moot,
+    /// This coordinator ends.
+    Stopping,
+}
+
+/// Claims the next take-over of a job.
+async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Claimed, ShelfError> {
     let (shelf, id) = (&shared.shelf, due.job);
     if shelf.ended(id).await?.is_some() {
         shelf.close(id).await?;
-        return Ok(None);
+        return Ok(Claimed::Moot);
     }
     let Some(record) = shelf.record(id).await? else {
         tracing::warn!(job = %id, "there is no record of a job that is due: it was removed");
-        return Ok(None);
+        return Ok(Claimed::Moot);
     };
     let (spec, plan, budgets) = record.job()?;
     loop {
         let last = shelf.last_epoch(id).await?;
         if due.epoch <= last && !redelivered {
-            return Ok(None); // Somebody has it already, and holds the message that counts.
+            return Ok(Claimed::Moot); // Somebody has it already, and holds the message that counts.
         }
         let epoch = last + 1;
         let segments = shelf.segments(id).await?.len();
@@ -135,7 +147,11 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<R
             let reason = "it was taken over again and again without progress";
             bury(shared, id, last, reason).await?;
             tracing::error!(job = %id, reason, "a job is dead");
-            return Ok(None);
+            return Ok(Claimed::Moot);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause(stalled)) => {}
+            () = shared.shutdown.stopping() => return Ok(Claimed::Stopping),
         }
         let claim = new_claim(shared, segments, stalled);
         match shelf.claim(id, epoch, &claim).await? {
@@ -144,11 +160,20 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Option<R
                 if epoch == 1 {
                     metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
                 }
-                return Ok(Some(Ready { id, epoch, record, spec, plan, budgets }));
+                return Ok(Claimed::Yes(Box::new(Ready { id, epoch, record, spec, plan, budgets })));
             }
             Put::Exists if redelivered => {}
-            Put::Exists => return Ok(None),
+            Put::Exists => return Ok(Claimed::Moot),
         }
+    }
+}
+
+/// The second take-over without progress waits a second, each further one twice that: what a job
+/// does to its coordinators it does seldom, and who kills from outside is outlasted.
+fn pause(stalled: u32) -> Duration {
+    match stalled / EXCUSED {
+        0 | 1 => Duration::ZERO,
+        n => Duration::from_secs(1 << (n - 2).min(LONGEST)),
     }
 }
 

@@ -20,6 +20,7 @@ pub async fn all(archive: Arc<dyn Archive>) {
     ages_are_of_what_is_directly_below(&*archive).await;
     what_is_deleted_is_gone(&*archive).await;
     bad_paths_are_refused(&*archive).await;
+    assert!(super::refuses_to_overwrite(&*archive).await.unwrap());
 }
 
 /// A second write changes nothing, and says so.

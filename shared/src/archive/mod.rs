@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod probe;
 mod s3;
 pub mod sealed;
 mod store;
 
+pub use probe::refuses_to_overwrite;
 pub use s3::Bucket;
 pub use store::Store;
 

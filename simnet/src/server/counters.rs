@@ -1,11 +1,15 @@
 //! What the server was asked.
 
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// How long what was sent before a 429 was heard of may still arrive.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
 
 /// Counts since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,8 +36,11 @@ pub struct Stats {
     pub http_429: u64,
     /// HTTP requests answered with 5xx.
     pub http_5xx: u64,
-    /// Most HTTP requests that arrived within one second of the clock that began at the start.
+    /// Most requests that one HTTP service received within any second.
     pub http_max_rate: u64,
+    /// HTTP requests that arrived between a 429 of the same service and the end of its
+    /// Retry-After; what was on its way meanwhile is none of them.
+    pub http_early: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +58,6 @@ pub(super) enum Service {
 
 #[derive(Debug)]
 pub(super) struct Counters {
-    start: Instant,
     dns: [AtomicU64; 2],
     dns_most: AtomicU64,
     answered: AtomicU64,
@@ -60,14 +66,24 @@ pub(super) struct Counters {
     http: [AtomicU64; 3],
     too_many: AtomicU64,
     failed: AtomicU64,
-    /// The running second, its requests, and the most of any second.
-    rate: Mutex<(u64, u64, u64)>,
+    services: [Mutex<Recent>; 3],
+    early: AtomicU64,
+}
+
+/// What one service received lately.
+#[derive(Debug, Default)]
+struct Recent {
+    /// When the requests of the last second arrived.
+    arrived: VecDeque<Instant>,
+    /// The most of any second.
+    most: usize,
+    /// From when until when nothing should arrive.
+    quiet: Option<(Instant, Instant)>,
 }
 
 impl Counters {
     pub(super) fn new() -> Self {
         Self {
-            start: Instant::now(),
             dns: Default::default(),
             dns_most: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -76,7 +92,8 @@ impl Counters {
             http: Default::default(),
             too_many: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            rate: Mutex::default(),
+            services: Default::default(),
+            early: AtomicU64::new(0),
         }
     }
 
@@ -103,17 +120,29 @@ impl Counters {
 
     pub(super) fn http(&self, service: Service) {
         self.http[service as usize].fetch_add(1, Ordering::Relaxed);
-        let second = self.start.elapsed().as_secs();
-        let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
-        if rate.0 != second {
-            (rate.0, rate.1) = (second, 0);
+        let now = Instant::now();
+        let mut recent = self.services[service as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.arrived.front().is_some_and(|at| now - *at >= SECOND) {
+            recent.arrived.pop_front();
         }
-        rate.1 += 1;
-        rate.2 = rate.2.max(rate.1);
+        recent.arrived.push_back(now);
+        recent.most = recent.most.max(recent.arrived.len());
+        if recent.quiet.is_some_and(|(from, until)| from <= now && now < until) {
+            self.early.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
-    pub(super) fn too_many(&self) {
+    /// It answers 429 now, and nothing should arrive for so long.
+    pub(super) fn too_many(&self, service: Service, retry_after: Duration) {
         self.too_many.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        let mut recent = self.services[service as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        let from = match recent.quiet {
+            // It is quiet already: the beginning stands.
+            Some((from, until)) if now < until => from,
+            _ => now + ON_ITS_WAY,
+        };
+        recent.quiet = Some((from, now + retry_after));
     }
 
     pub(super) fn failed(&self) {
@@ -122,6 +151,7 @@ impl Counters {
 
     pub(super) fn stats(&self) -> Stats {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let most = |s: &Mutex<Recent>| s.lock().unwrap_or_else(PoisonError::into_inner).most as u64;
         Stats {
             dns_udp: read(&self.dns[Transport::Udp as usize]),
             dns_max_rate: read(&self.dns_most),
@@ -134,7 +164,8 @@ impl Counters {
             certs: read(&self.http[Service::Certs as usize]),
             http_429: read(&self.too_many),
             http_5xx: read(&self.failed),
-            http_max_rate: self.rate.lock().unwrap_or_else(PoisonError::into_inner).2,
+            http_max_rate: self.services.iter().map(most).max().unwrap_or(0),
+            http_early: read(&self.early),
         }
     }
 }

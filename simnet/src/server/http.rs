@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -48,6 +49,9 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, service: Servic
     }
 }
 
+/// Seconds that a 429 asks to wait for.
+const RETRY_AFTER: u64 = 1;
+
 /// Counts, waits and fails as wanted. The bootstrap files never fail: in the world they are another's.
 async fn disturb(State(context): State<Context>, request: Request, next: Next) -> Response {
     let Shared { chaos, counters, .. } = &context.shared;
@@ -63,8 +67,9 @@ async fn disturb(State(context): State<Context>, request: Request, next: Next) -
     match fault {
         HttpFault::None => next.run(request).await,
         HttpFault::TooMany => {
-            counters.too_many();
-            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")], "slow down\n").into_response()
+            counters.too_many(context.service, Duration::from_secs(RETRY_AFTER));
+            let after = RETRY_AFTER.to_string();
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, after)], "slow down\n").into_response()
         }
         HttpFault::Unavailable => {
             counters.failed();

@@ -50,6 +50,7 @@ async fn a_cluster_does_what_one_process_does() {
     assert!(end.conserves(), "{}", end.job);
 
     the_commands_show_it(&cluster, &end.id, alone["sha256"].as_str().unwrap());
+    the_api_has_every_form(&cluster, &user, &end.id).await;
     a_hundred_equal_submits_are_one_job(&user, &request).await;
     a_cancel_is_prompt(&cluster, &user).await;
     what_was_accepted_survives(&mut cluster, &request).await;
@@ -71,6 +72,30 @@ fn the_commands_show_it(cluster: &Cluster, id: &str, sha256: &str) {
     assert!(run(&["get", id, "--format", "csv"]).lines().count() > 100);
     assert!(run(&["watch", id, "--format", "ndjson"]).lines().last().unwrap().contains("\"end\""));
     assert!(run(&["list"]).contains(id));
+}
+
+/// What the API writes is what the command writes.
+async fn the_api_has_every_form(cluster: &Cluster, user: &User, id: &str) {
+    let get = |path: String| async move {
+        let answer = user.call(Method::GET, 1, &path).timeout(SOON).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    };
+    for (form, format) in [("csv", "csv"), ("json", "json"), ("ndjson", "ndjson"), ("text", "tree")] {
+        let mut command = Command::new(kudzu());
+        command.args(["get", id, "--format", format]).env("KUDZU_CLIENT__URL", &cluster.urls()[0]);
+        let shown = command.env("COLUMNS", "160").output().unwrap();
+        assert!(shown.status.success());
+        let given = get(format!("/v1/jobs/{id}/tree?format={form}")).await;
+        assert!(given.as_bytes() == shown.stdout, "{form} differs:\n{given:.2000}");
+    }
+    let best: Value = serde_json::from_str(&get(format!("/v1/jobs/{id}/candidates")).await).unwrap();
+    let best = best[0]["value"].as_str().unwrap();
+    let why: Value = serde_json::from_str(&get(format!("/v1/jobs/{id}/explain?value={best}")).await).unwrap();
+    assert!(why["candidate"]["rank"] == 1 && why["parents"][0]["ways"][0].is_array(), "{why}");
+    let branch: Value =
+        serde_json::from_str(&get(format!("/v1/jobs/{id}/tree/children?limit=1")).await).unwrap();
+    assert_eq!(branch["children"][0]["depth"], 0, "{branch}");
 }
 
 async fn a_hundred_equal_submits_are_one_job(user: &User, request: &Value) {
