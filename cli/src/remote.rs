@@ -8,11 +8,13 @@ use kudzu_coordinator::api::request::Request;
 use kudzu_coordinator::api::views::{Job, Jobs};
 use kudzu_coordinator::model::Progress;
 use kudzu_shared::config::Client;
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use crate::console::tell;
 use crate::exit::Failure;
 
 /// How long a coordinator that is away is waited for.
@@ -39,6 +41,15 @@ pub struct Remote {
 struct Problem {
     title: Option<String>,
     detail: Option<String>,
+    #[serde(default)]
+    errors: Vec<Wrong>,
+}
+
+/// One thing that is wrong with a request.
+#[derive(Deserialize)]
+struct Wrong {
+    pointer: String,
+    detail: String,
 }
 
 /// Something that happened to a job.
@@ -60,6 +71,12 @@ impl Remote {
         let http = reqwest::Client::builder().connect_timeout(CONNECT).build();
         let http = http.context("set up the client")?;
         let url = client.url.trim_end_matches('/').to_owned();
+        let token = client.token.as_ref().map(|t| t.expose());
+        if token.is_some_and(|t| HeaderValue::from_str(t).is_err()) {
+            return Err(Failure::usage(
+                "client.token (KUDZU_CLIENT__TOKEN) has characters that no token has: is there a line break in it?",
+            ));
+        }
         Ok(Self { http, url, token: client.token.as_ref().map(|t| t.expose().to_owned()) })
     }
 
@@ -195,6 +212,7 @@ impl Remote {
     /// Sends a request again while nobody is there, or somebody says that it is for a moment.
     async fn patient(&self, call: impl Fn() -> reqwest::RequestBuilder) -> Result<Response, Failure> {
         let until = Instant::now() + PATIENCE;
+        let mut told = false;
         loop {
             let (why, pause) = match call().send().await {
                 Ok(response) if response.status().is_success() => return Ok(response),
@@ -206,6 +224,10 @@ impl Remote {
                         response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
                     let pause = after.map_or(AGAIN, Duration::from_secs).min(Duration::from_secs(10));
                     (refusal(response).await, pause)
+                }
+                Err(error) if error.is_builder() => {
+                    let error = anyhow::Error::new(error.without_url());
+                    return Err(Failure::Usage(error.context("make the request")));
                 }
                 Err(error) => {
                     let error = anyhow::Error::new(error.without_url());
@@ -219,6 +241,10 @@ impl Remote {
             if Instant::now() + pause >= until {
                 return Err(why);
             }
+            if !told {
+                told = true;
+                tell(&format!("{}; trying again for up to {} s", why.text(), PATIENCE.as_secs()));
+            }
             tokio::time::sleep(pause).await;
         }
     }
@@ -226,8 +252,11 @@ impl Remote {
 
 /// A job's id stands in a path: whatever is no id stays out of it.
 fn path(id: &str, rest: &str) -> Result<String, Failure> {
-    let id: kudzu_shared::job::JobId =
-        id.trim().parse().map_err(|e| Failure::usage(format!("{id}: {e}; see kudzu list")))?;
+    let id: kudzu_shared::job::JobId = id
+        .trim()
+        .to_ascii_lowercase()
+        .parse()
+        .map_err(|e| Failure::usage(format!("{id}: {e}; see kudzu list")))?;
     Ok(format!("/v1/jobs/{id}{rest}"))
 }
 
@@ -241,9 +270,28 @@ async fn refusal(response: Response) -> Failure {
     let status = response.status();
     let body = response.bytes().await.unwrap_or_default();
     let problem: Option<Problem> = serde_json::from_slice(&body).ok();
-    let text = problem.and_then(|p| Some(format!("{}: {}", p.title?, p.detail?)));
+    let text = problem.and_then(|p| {
+        let errors: Vec<String> = p.errors.iter().map(wrong).collect();
+        Some(format!("{}: {}", p.title?, if errors.is_empty() { p.detail? } else { errors.join("; ") }))
+    });
     let text = text.unwrap_or_else(|| format!("the coordinator answers {status}"));
     if status.is_client_error() { Failure::usage(text) } else { Failure::failed(text) }
+}
+
+/// What is wrong, by the option that says it.
+fn wrong(wrong: &Wrong) -> String {
+    let mut parts = wrong.pointer.split('/').skip(1);
+    let field = match (parts.next(), parts.next()) {
+        (Some("budgets"), Some(field)) => field,
+        (field, _) => field.unwrap_or_default(),
+    };
+    match field {
+        "" | "seeds" | "kind" => wrong.detail.clone(),
+        "sources" => format!("--source: {}", wrong.detail),
+        "no_sources" => format!("--no-source: {}", wrong.detail),
+        "plan_text" => format!("--plan: {}", wrong.detail),
+        field => format!("--{}: {}", field.replace('_', "-"), wrong.detail),
+    }
 }
 
 /// Lines of a stream, one at a time.

@@ -171,6 +171,13 @@ pub fn covers(pattern: &str, source: &str) -> bool {
     source.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// What is wrong and in which line, without the lines themselves.
+fn syntax(text: &str, error: &toml::de::Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.map(|b| format!("line {}: ", b.matches('\n').count() + 1));
+    format!("{}{}", line.unwrap_or_default(), error.message().replace('\n', "; "))
+}
+
 impl Plan {
     /// The names of the built-in plans.
     pub const NAMES: [&'static str; 3] = ["fast", "infra", "deep"];
@@ -192,7 +199,7 @@ impl Plan {
     /// Where it is no TOML, has unknown fields, or values that make no sense.
     pub fn parse(text: &str, name: &str) -> Result<Plan, PlanError> {
         let raw: Raw = toml::from_str(text)
-            .map_err(|e| PlanError::Syntax { name: name.into(), message: e.to_string() })?;
+            .map_err(|e| PlanError::Syntax { name: name.into(), message: syntax(text, &e) })?;
         let bad = |message: String| PlanError::Value { name: name.into(), message };
         let mut hub_by_relation = BTreeMap::new();
         for (relation, n) in &raw.hub_by_relation {

@@ -65,10 +65,6 @@ impl Consumer for AgainConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         Some(Delivery { redelivered: true, ..self.0.next().await? })
     }
-
-    fn resize(&mut self, prefetch: u16) {
-        self.0.resize(prefetch);
-    }
 }
 
 /// A worker whose children carry a tag.

@@ -72,6 +72,10 @@ impl From<WorkClass> for Class {
 
 /// Options of `kudzu submit`.
 #[derive(Debug, Args)]
+#[command(
+    mut_arg("tlp", |a| a.help("Marking of the indicators: clear, green, amber, amber+strict, red [default: the tenant's]")),
+    mut_arg("pap", |a| a.help("What may be contacted: clear and green also the target (live DNS), amber third parties only, red nobody [default: the tenant's]"))
+)]
 pub struct Submit {
     /// Domains, addresses, URLs, AS numbers, e-mail addresses, hashes, `cert:…`; defanged
     /// ones are read too. `-` reads one a line from standard input, `#` starts a comment

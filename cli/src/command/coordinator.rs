@@ -26,6 +26,9 @@ use crate::{embedded, interrupt, settings};
 /// How long what runs may take to be left.
 const DRAIN: Duration = Duration::from_secs(20);
 
+/// How long the archive may take to be tried before the coordinator starts.
+const PROBE: Duration = Duration::from_secs(5);
+
 pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
     let mut config = settings::load(global, &EngineArgs::default())?;
     config.api.listen = args.listen.unwrap_or(config.api.listen);
@@ -106,7 +109,11 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
 /// An archive that overwrites would let two coordinators end one job. One that cannot be asked
 /// now is waited for by whoever needs it.
 async fn probe(archive: &Store, url: &str) -> Result<(), Failure> {
-    match refuses_to_overwrite(archive).await {
+    let Ok(probed) = tokio::time::timeout(PROBE, refuses_to_overwrite(archive)).await else {
+        tracing::warn!(url, "the archive does not answer now");
+        return Ok(());
+    };
+    match probed {
         Ok(true) => Ok(()),
         Ok(false) => Err(Failure::usage(format!(
             "archive.url {url}: it overwrites what is there; the server must honour If-None-Match: * on PUT"

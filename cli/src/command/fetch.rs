@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use anyhow::Context as _;
 use kudzu_coordinator::api::forms::Form;
-use kudzu_coordinator::api::views::{Job, Outcome as Came, State};
+use kudzu_coordinator::api::views::{Job, Outcome as Came};
 use kudzu_coordinator::model::Coverage;
 use kudzu_coordinator::rank::Candidate;
 use kudzu_shared::observable::Observable;
@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::output;
 use crate::args::job::{OutputArgs, ResultFormat};
 use crate::console::{self, tell};
-use crate::exit::{End, Failure, Outcome};
+use crate::exit::{Failure, Outcome};
 use crate::remote::Remote;
 use crate::results::Folder;
 use crate::view::forms::Given;
@@ -47,7 +47,7 @@ pub async fn present(
             Err(failure) if failure.is_closed_pipe() => {}
             shown => shown?,
         }
-        Ok(if job.state == State::Complete { End::Complete } else { End::Partial })
+        output::ended(given.summary().state, &given.coverage)
     })
 }
 

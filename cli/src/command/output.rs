@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use kudzu_coordinator::model::{JobResult, State};
+use kudzu_coordinator::model::{Coverage, JobResult, State};
 use kudzu_coordinator::tree::write::Written;
 use kudzu_shared::observable::Observable;
 
@@ -33,6 +33,9 @@ pub struct Finished {
 pub fn prepare(args: &OutputArgs) -> Result<(Option<Folder>, Option<Observable>), Failure> {
     if args.defang && matches!(args.format, ResultFormat::Json | ResultFormat::Ndjson) {
         return Err(Failure::usage("--defang is for people: use it with --format tree or csv"));
+    }
+    if args.under.is_some() && args.format != ResultFormat::Tree {
+        return Err(Failure::usage("--under is for people: use it with --format tree"));
     }
     let under = args.under.as_deref().map(Observable::parse).transpose();
     let under = under.map_err(|e| Failure::usage(format!("--under: {e}")))?;
@@ -66,10 +69,18 @@ pub fn present(
         Err(failure) if failure.is_closed_pipe() => {}
         shown => shown?,
     }
-    if result.state != State::Complete {
+    ended(result.state, &result.coverage)
+}
+
+/// What is to be said of how a job ended.
+///
+/// # Errors
+/// When nothing is known at all.
+pub fn ended(state: State, asked: &Coverage) -> Outcome {
+    if state != State::Complete {
         return Ok(End::Partial);
     }
-    match coverage::known(&result.coverage) {
+    match coverage::known(asked) {
         Known::Nothing(lookups) => Err(Failure::failed(format!(
             "nothing is known: all {} lookups failed, and the coverage says how",
             count(lookups)

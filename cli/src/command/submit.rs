@@ -27,6 +27,13 @@ pub async fn submit(global: &Global, args: &Submit) -> Outcome {
     let shown = output::prepare(&args.output)?;
     let remote = remote(global)?;
     let request = request(args)?;
+    if args
+        .key
+        .as_ref()
+        .is_some_and(|k| k.len() > 255 || !k.bytes().all(|b| (b' '..=b'~').contains(&b)) || k.is_empty())
+    {
+        return Err(Failure::usage("--key: write 1 to 255 visible ASCII characters"));
+    }
     let key = args.key.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
     let job = remote.submit(&request, &key).await?;
     if args.detach {

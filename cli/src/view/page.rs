@@ -194,14 +194,16 @@ pub fn csv(out: &mut dyn Write, seen: &Seen<'_>, defang: bool) -> io::Result<()>
         .collect();
     let head = "n,depth,kind,value,parent,relation,source,first_seen,last_seen,not_followed,rank,score,band";
     writeln!(out, "{head}")?;
-    let mut edges = Vec::new();
+    let mut edges = HashMap::new();
     let mut of = None;
     for node in (0..tree.count()).map(|n| tree.node(n)) {
         if of != node.parent {
-            edges = node.parent.map(|p| tree.edges_from(p)).unwrap_or_default();
+            let all = node.parent.map(|p| tree.edges_from(p)).unwrap_or_default();
+            // Of several that say the same the first one is shown.
+            edges = all.into_iter().rev().map(|e| ((e.to, Some(e.relation)), e)).collect();
             of = node.parent;
         }
-        let edge = edges.iter().find(|e| e.to == node.n && Some(e.relation) == node.relation);
+        let edge = edges.get(&(node.n, node.relation));
         let parent = node.parent.map(|p| shown(tree.node(p).observable, defang)).unwrap_or_default();
         let value = shown(node.observable, defang);
         write!(

@@ -125,12 +125,14 @@ impl Writer<'_> {
             return Ok(());
         }
         let tail = self.tail(&children, &stubs);
-        let edges = self.tree.edges_from(n);
+        // Of several that say the same the first one is shown.
+        let edges = self.tree.edges_from(n).into_iter().rev();
+        let edges: HashMap<_, _> = edges.map(|e| ((e.to, Some(e.relation)), e)).collect();
         for (at, child) in shown.iter().enumerate() {
             let last = at + 1 == shown.len() && tail.is_empty();
             let (branch, rest) = if last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
             let relation = self.tree.node(*child).relation;
-            let edge = edges.iter().find(|e| e.to == *child && Some(e.relation) == relation);
+            let edge = edges.get(&(*child, relation));
             self.node(*child, edge, &format!("{inside}{branch}"), &format!("{inside}{rest}"))?;
         }
         for (at, text) in tail.iter().enumerate() {

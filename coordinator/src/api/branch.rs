@@ -1,5 +1,8 @@
 //! A tree branch by branch, and why something is in it.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::{Path, Query, State as With};
 use kudzu_shared::config::Scope;
@@ -8,6 +11,7 @@ use kudzu_shared::job::JobId;
 use kudzu_shared::observable::Observable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -16,13 +20,13 @@ use super::problem::Problem;
 use super::trees::Opened;
 use crate::tree::explain::{Explained, PairView, name};
 use crate::tree::shown::Shown as _;
-use crate::tree::{StubView, ways};
+use crate::tree::{EdgeView, StubView, ways};
 
 /// Children on one page, where it is not said, and at most.
 const PAGE: (usize, usize) = (50, 500);
 /// Things that lead to something, and ways to each, where it is not said, and at most.
 const PARENTS: (usize, usize) = (10, 100);
-const WAYS: (usize, usize) = (3, 50);
+const WAYS: (usize, usize) = (3, 20);
 
 /// A node of a tree.
 #[derive(Debug, Serialize, ToSchema)]
@@ -87,13 +91,10 @@ pub struct Of {
 }
 
 impl Item {
-    fn new(opened: &Opened, n: u32) -> Self {
+    /// A node, with the pairs of its parent that lead to it.
+    fn new(opened: &Opened, n: u32, pairs: &[EdgeView<'_>]) -> Self {
         let tree = &opened.tree;
         let node = tree.node(n);
-        let leads = |p: u32| {
-            let pairs = tree.edges_from(p).into_iter().filter(|e| e.to == n);
-            pairs.map(|e| PairView::new(tree, &e)).collect()
-        };
         let not_followed = node.suppressed.map(
             |s| json!({ "reason": s.reason, "list": s.list.as_deref().map(escape::terminal), "count": s.count }),
         );
@@ -104,8 +105,8 @@ impl Item {
             value: name(tree, n),
             depth: node.depth,
             relation: node.relation.map(|r| r.as_str()),
-            pairs: node.parent.map(leads).unwrap_or_default(),
-            children: tree.children(n).len(),
+            pairs: pairs.iter().map(|e| PairView::new(tree, e)).collect(),
+            children: tree.child_count(n),
             below: opened.below.get(n as usize).copied().unwrap_or(0),
             not_followed,
             failed: tree.failed(n).into_iter().map(String::from).collect(),
@@ -116,7 +117,7 @@ impl Item {
 }
 
 impl Stub {
-    fn new(stub: StubView) -> Self {
+    fn new(stub: &StubView) -> Self {
         let sample = stub.sample.iter().map(|s| escape::terminal(s).into_owned()).collect();
         let relation = stub.relation.map(|r| r.as_str());
         Self { relation, reason: stub.reason, total: stub.total, sample }
@@ -171,25 +172,57 @@ pub(super) async fn children(
     let limit = bounded("limit", asked.limit, PAGE)?;
     let (id, end, result) = api.ended(&caller, &id).await?;
     let opened = api.trees.get(api.cluster.shelf(), id, &end, &result).await?;
-    let tree = &opened.tree;
     let of = asked.of.as_deref().map(|text| opened.named(text)).transpose()?;
+    let list = list(id, of);
+    let after = asked.cursor.map(|c| api.cursors.read(&caller.tenant, &list, &c)).transpose()?;
+    let start = after.and_then(|at| at.parse().ok()).unwrap_or(0_usize);
+    let turn = api.looks().await?;
+    // Heavy on the processor where there are many, so beside the runtime's threads.
+    let page = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        page(&opened, of, start, limit)
+    });
+    let (branch, stop) = page.await.map_err(|_| Problem::damaged("its tree makes no sense"))?;
+    let next = stop.map(|at| api.cursors.make(&caller.tenant, &list, &at.to_string()));
+    Ok(Json(Branch { next, ..branch }))
+}
+
+/// A page of children, and where the next one starts.
+fn page(opened: &Opened, of: Option<u32>, start: usize, limit: usize) -> (Branch, Option<usize>) {
+    let tree = &opened.tree;
     let all: Vec<u32> = match of {
         Some(n) => tree.children(n),
         None => (0..tree.count()).take_while(|n| tree.node(*n).parent.is_none()).collect(),
     };
-    let list = list(id, of);
-    let after = asked.cursor.map(|c| api.cursors.read(&caller.tenant, &list, &c)).transpose()?;
-    let start = after.and_then(|at| at.parse().ok()).unwrap_or(0_usize).min(all.len());
+    let start = start.min(all.len());
     let stop = (start + limit).min(all.len());
-    let next = (stop < all.len()).then(|| api.cursors.make(&caller.tenant, &list, &stop.to_string()));
-    let stubs = of.map(|n| tree.stubs(n).into_iter().map(Stub::new).collect());
-    Ok(Json(Branch {
-        node: of.map(|n| Item::new(&opened, n)),
-        children: all[start..stop].iter().map(|n| Item::new(&opened, *n)).collect(),
-        total: all.len(),
-        stubs: stubs.unwrap_or_default(),
-        next,
-    }))
+    let shown = &all[start..stop];
+    let mut leads: HashMap<u32, Vec<EdgeView<'_>>> = shown.iter().map(|n| (*n, Vec::new())).collect();
+    for edge in of.map(|n| tree.edges_from(n)).unwrap_or_default() {
+        if let Some(pairs) = leads.get_mut(&edge.to) {
+            pairs.push(edge);
+        }
+    }
+    let node = of.map(|n| {
+        let pairs = tree.node(n).parent.map(|p| tree.edges_from(p)).unwrap_or_default();
+        let pairs: Vec<_> = pairs.into_iter().filter(|e| e.to == n).collect();
+        Item::new(opened, n, &pairs)
+    });
+    let children = shown.iter().map(|n| Item::new(opened, *n, &leads[n])).collect();
+    let stubs = match of {
+        Some(n) => tree.stubs(n).iter().map(Stub::new).collect(),
+        None => tree.loose_stubs().map(Stub::new).collect(),
+    };
+    let branch = Branch { node, children, total: all.len(), stubs, next: None };
+    (branch, (stop < all.len()).then_some(stop))
+}
+
+impl Api {
+    /// A turn to look into a tree: each takes memory and a processor for a moment. Cancel safe.
+    async fn looks(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let turn = Arc::clone(&self.looking).acquire_owned().await;
+        turn.map_err(|_| Problem::unavailable("busy", "this coordinator ends", 2))
+    }
 }
 
 /// The name of a list of children, for its cursors.
@@ -213,7 +246,7 @@ pub struct What {
         ("id" = String, Path),
         ("value" = String, Query, description = "What it is: `evil.example`"),
         ("parents" = Option<usize>, Query, description = "Things that lead to it, 1 to 100; 10 where it is not said"),
-        ("ways" = Option<usize>, Query, description = "Ways to each of these, 1 to 50; 3 where it is not said"),
+        ("ways" = Option<usize>, Query, description = "Ways to each of these, 1 to 20; 3 where it is not said"),
     ),
     responses(
         (status = 200, body = Explained), (status = 400, body = Problem), (status = 401, body = Problem),
@@ -235,8 +268,10 @@ pub(super) async fn explain(
     let target = observable("value", &value)?;
     let opened = api.trees.get(api.cluster.shelf(), id, &end, &result).await?;
     let Some(n) = opened.tree.find(&target) else { return Err(absent(&opened, &target)) };
+    let turn = api.looks().await?;
     // Heavy on the processor, so beside the runtime's threads.
     let explained = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let ways = ways::parents(&opened.tree, n, parents, most);
         Explained::new(&opened.tree, n, &ways, parents, opened.candidates.get(&n).cloned())
     });

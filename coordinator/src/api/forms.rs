@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::Api;
@@ -27,8 +29,9 @@ use crate::cluster::shelf::{Ended, ResultRecord};
 const PIECE: usize = 64 << 10;
 /// Pieces that wait for their reader.
 const WAITING: usize = 2;
-/// How long a reader may take a piece in: what it waits for holds memory.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a reader may take for one piece, and for all: what it waits for holds memory.
+const PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST: Duration = Duration::from_secs(300);
 
 /// The form of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, ToSchema)]
@@ -101,7 +104,7 @@ pub(super) async fn respond(
     }
     let shelf = api.cluster.shelf();
     // The first piece is read before anything is said: what is damaged is not served.
-    shelf.piece(id, end.epoch, 0).await?;
+    shelf.piece(id, end.epoch, 0).await?.ok_or_else(|| Problem::damaged("the tree is missing"))?;
     let pieces = result::pieces(shelf.clone(), id, end.epoch, record.pieces);
     let body = if wanted.format == Form::Ndjson {
         Body::from_stream(pieces)
@@ -120,25 +123,36 @@ pub(super) async fn respond(
             }
         });
         let (out, written) = mpsc::channel(WAITING);
+        let whole = Arc::new(AtomicBool::new(false));
         let forms = Arc::clone(&api.forms);
         let runtime = Handle::current();
+        let done = Arc::clone(&whole);
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
             let mut lines = std::iter::from_fn(|| rx.blocking_recv());
             let kept =
                 Kept { job: &job, candidates: &candidates, coverage: &record.coverage, lines: &mut lines };
-            let mut page = Page { out, runtime, buffer: Vec::with_capacity(PIECE) };
-            let done = forms.write(wanted, kept, &mut page).and_then(|()| page.flush());
-            if let Err(error) = done {
-                // What was sent is cut off, and so whoever reads it knows.
-                tracing::warn!(%error, job = %id, "a result is not sent whole");
-                page.send(Err(error)).ok();
+            let until = Instant::now() + LONGEST;
+            let mut page = Page { out, runtime, until, buffer: Vec::with_capacity(PIECE) };
+            match forms.write(wanted, kept, &mut page).and_then(|()| page.flush()) {
+                Ok(()) => done.store(true, SeqCst),
+                Err(error) => tracing::warn!(%error, job = %id, "a result is not sent whole"),
             }
         });
-        // The lines are fed for as long as somebody reads.
-        Body::from_stream(futures::stream::unfold((written, feed), |(mut written, feed)| async move {
-            Some((written.recv().await?, (written, feed)))
-        }))
+        // The lines are fed for as long as somebody reads. What is cut off ends with an error, and
+        // so whoever reads it knows.
+        let pieces = futures::stream::unfold(Some((written, feed)), move |open| {
+            let whole = Arc::clone(&whole);
+            async move {
+                let (mut written, feed) = open?;
+                match written.recv().await {
+                    Some(piece) => Some((io::Result::Ok(piece), Some((written, feed)))),
+                    None if whole.load(SeqCst) => None,
+                    None => Some((Err(io::ErrorKind::UnexpectedEof.into()), None)),
+                }
+            }
+        });
+        Body::from_stream(pieces)
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
@@ -153,14 +167,16 @@ pub(super) async fn respond(
 
 /// Sends what is written, as fast as it is read.
 struct Page {
-    out: mpsc::Sender<io::Result<Bytes>>,
+    out: mpsc::Sender<Bytes>,
     runtime: Handle,
+    until: Instant,
     buffer: Vec<u8>,
 }
 
 impl Page {
-    fn send(&self, piece: io::Result<Bytes>) -> io::Result<()> {
-        let sent = self.runtime.block_on(tokio::time::timeout(PATIENCE, self.out.send(piece)));
+    fn send(&self, piece: Bytes) -> io::Result<()> {
+        let until = self.until.min(Instant::now() + PATIENCE);
+        let sent = self.runtime.block_on(tokio::time::timeout_at(until, self.out.send(piece)));
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -183,6 +199,6 @@ impl Write for Page {
             return Ok(());
         }
         let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-        self.send(Ok(piece.into()))
+        self.send(piece.into())
     }
 }

@@ -50,6 +50,10 @@ impl Api {
             return Err(recovering());
         }
         let shelf = self.cluster.shelf();
+        // Whatever is lost of it: the sweep goes by this note.
+        if let Some(record) = shelf.record(id).await? {
+            shelf.open(id, &record).await?;
+        }
         let epoch = shelf.last_epoch(id).await?;
         let claim = shelf.claimed(id, epoch).await?;
         let Some(address) = claim.and_then(|c| c.address) else { return Ok(None) };

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use kudzu_shared::broker::Health;
 use kudzu_shared::config::Scope;
 use kudzu_shared::job::JobId;
+use kudzu_shared::time::rfc3339;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -22,6 +23,8 @@ use crate::hex;
 
 /// Jobs on one page, where it is not said, and at most.
 const PAGE: (usize, usize) = (50, 500);
+/// What is said of a job in a list that cannot be read.
+const DAMAGED: &str = "what is kept of it is damaged: the log of the coordinator names the object";
 
 impl Api {
     /// A job of the caller's tenant.
@@ -137,8 +140,7 @@ pub(super) async fn submit(
     if body.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
         return Err(Problem::malformed("the body: send a JSON object"));
     }
-    let request: Request =
-        serde_json::from_slice(&body).map_err(|e| Problem::malformed(format!("the body: {e}")))?;
+    let request = Request::read(&body)?;
     let key = match headers.get("idempotency-key") {
         None => None,
         Some(key) => {
@@ -216,14 +218,25 @@ pub(super) async fn list(
     for job in all.iter().skip(start).take(limit) {
         last = Some(key(job));
         match api.cluster.shelf().record(job.1).await {
-            Ok(Some(record)) if record.tenant == caller.tenant => {
-                let mut view = api.view(job.1, &record).await?;
-                view.progress = view.progress.filter(|_| !view.state.is_final());
-                jobs.push(view);
-            }
+            Ok(Some(record)) if record.tenant == caller.tenant => match api.view(job.1, &record).await {
+                Ok(mut view) => {
+                    view.progress = view.progress.filter(|_| !view.state.is_final());
+                    jobs.push(view);
+                }
+                // One that is damaged does not cost the others.
+                Err(problem) if problem.is_damage() => {
+                    let reason = Some(DAMAGED.to_owned());
+                    jobs.push(Job { reason, ..Job::new(&record, State::Dead, None) });
+                }
+                Err(problem) => return Err(problem),
+            },
             Ok(_) => {}
-            // One that is damaged does not cost the others.
-            Err(error) if error.is_damage() => tracing::error!(%error, "a job is left out of a list"),
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, "a record of a list is damaged");
+                let submitted_at = rfc3339(job.0.div_euclid(1000));
+                let reason = Some(DAMAGED.to_owned());
+                jobs.push(Job { id: job.1.to_string(), submitted_at, reason, ..Job::unknown() });
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -48,7 +48,9 @@ pub use serve::serve;
 pub use system::Description;
 
 /// Results that are written in other forms than the canonical one at a time.
-const WRITING: usize = 2;
+const WRITING: usize = 4;
+/// Looks into trees at a time.
+const LOOKING: usize = 2;
 
 /// What the API stands on.
 pub struct Options {
@@ -85,6 +87,8 @@ pub struct Shared {
     forms: Arc<dyn Forms>,
     /// Results that may be written in other forms at a time: each has its tree in memory.
     writing: Arc<Semaphore>,
+    /// Looks into kept trees at a time.
+    looking: Arc<Semaphore>,
     shutdown: Shutdown,
 }
 
@@ -131,6 +135,7 @@ pub fn router(options: Options) -> Router {
         trees: Trees::new(),
         forms,
         writing: Arc::new(Semaphore::new(WRITING)),
+        looking: Arc::new(Semaphore::new(LOOKING)),
         shutdown,
     }));
     // A stream takes as long as it takes; it is bounded by who listens.

@@ -102,6 +102,14 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too long", detail)
     }
 
+    /// The tree is too large to be opened by a coordinator.
+    pub fn too_large_here(size: u64) -> Self {
+        let detail = format!(
+            "it has {size} nodes and pairs: get it whole (format=ndjson) and use kudzu explain on it"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "large-tree", "The tree is too large for this", detail)
+    }
+
     /// The body is of another type.
     pub fn media_type() -> Self {
         let title = "The body is of another type";
@@ -133,6 +141,17 @@ impl Problem {
 
     fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Whether something that is kept is damaged.
+    pub fn is_damage(&self) -> bool {
+        self.kind.ends_with("#damaged")
+    }
+
+    /// The same, with the place in the request.
+    pub fn at(mut self, pointer: String) -> Self {
+        self.errors.push(Wrong { pointer, detail: self.detail.clone() });
         self
     }
 

@@ -7,9 +7,10 @@ use kudzu_shared::observable::Observable;
 use kudzu_shared::source::SourceInfo;
 use kudzu_shared::time::{UnixSeconds, parse_time};
 use serde::{Deserialize, Serialize};
+use serde_path_to_error::Segment;
 use utoipa::ToSchema;
 
-use super::problem::Wrong;
+use super::problem::{Problem, Wrong};
 use crate::plan::{Plan, covers};
 
 /// Seeds of one job.
@@ -166,7 +167,31 @@ impl Reader {
     }
 }
 
+/// A part of a JSON pointer (RFC 6901).
+fn segment(part: &Segment) -> String {
+    match part {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => String::new(),
+    }
+}
+
 impl Request {
+    /// Reads the body of a request.
+    ///
+    /// # Errors
+    /// Names the field that cannot be read.
+    pub(super) fn read(body: &[u8]) -> Result<Self, Problem> {
+        let mut json = serde_json::Deserializer::from_slice(body);
+        let request = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            let pointer: String = error.path().iter().map(segment).collect();
+            Problem::malformed(format!("the body: {}", error.inner())).at(pointer)
+        })?;
+        json.end().map_err(|e| Problem::malformed(format!("the body: {e}")))?;
+        Ok(request)
+    }
+
     /// The job that it asks for, under this id.
     ///
     /// # Errors
@@ -266,8 +291,14 @@ impl Request {
         budgets.fan_out = limits.fan_out.unwrap_or(budgets.fan_out);
         budgets.questions = limits.questions.or(budgets.questions);
         budgets.deadline_ms = limits.deadline_ms.or(budgets.deadline_ms);
-        if budgets.depth > 64 || budgets.nodes == 0 || budgets.fan_out == 0 {
-            reader.bad("/budgets", "depth is at most 64, nodes and fan_out at least 1");
+        if budgets.depth > 64 {
+            reader.bad("/budgets/depth", "is at most 64");
+        }
+        if budgets.nodes == 0 {
+            reader.bad("/budgets/nodes", "is at least 1");
+        }
+        if budgets.fan_out == 0 {
+            reader.bad("/budgets/fan_out", "is at least 1");
         }
         Some(plan)
     }
@@ -325,7 +356,7 @@ mod tests {
             ..request()
         };
         let wrong = read(&request, None).unwrap_err();
-        let want = ["/tlp", "/pap", "/seeds/0", "/seeds/1", "/at", "/sources/0", "/budgets"];
+        let want = ["/tlp", "/pap", "/seeds/0", "/seeds/1", "/at", "/sources/0", "/budgets/nodes"];
         assert_eq!(pointers(&wrong), want);
     }
 

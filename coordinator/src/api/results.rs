@@ -14,6 +14,7 @@ use super::auth::Caller;
 use super::forms::{self, Form, Wanted};
 use super::problem::Problem;
 use super::views::Job;
+use crate::cluster::record::Record;
 use crate::cluster::shelf::{Ended, ResultRecord};
 
 impl Api {
@@ -23,14 +24,23 @@ impl Api {
         caller: &Caller,
         id: &str,
     ) -> Result<(JobId, Ended, ResultRecord), Problem> {
-        let (id, _) = self.visible(caller, id).await?;
+        self.ended_with(caller, id).await.map(|(id, _, end, result)| (id, end, result))
+    }
+
+    /// The same, with the job's record.
+    async fn ended_with(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<(JobId, Record, Ended, ResultRecord), Problem> {
+        let (id, record) = self.visible(caller, id).await?;
         let end = self.cluster.shelf().ended(id).await?;
         let end = end.ok_or_else(|| Problem::not_yet("it has not ended: see /v1/jobs/{id}/events"))?;
         let result = end.result.clone().ok_or_else(|| {
             let reason = end.reason.clone().unwrap_or_default();
             Problem::not_found(format!("the job is dead and has no result: {reason}"))
         })?;
-        Ok((id, end, result))
+        Ok((id, record, end, result))
     }
 }
 
@@ -59,8 +69,7 @@ pub(super) async fn tree(
     Query(wanted): Query<Wanted>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Read)?;
-    let (id, end, result) = api.ended(&caller, &id).await?;
-    let (_, record) = api.visible(&caller, &id.to_string()).await?;
+    let (id, record, end, result) = api.ended_with(&caller, &id).await?;
     let job = Job::new(&record, end.state.into(), Some(&end));
     forms::respond(&api, (id, end, result), job, wanted).await
 }

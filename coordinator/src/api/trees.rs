@@ -17,8 +17,9 @@ use crate::cluster::shelf::{Ended, ResultRecord, Shelf};
 use crate::tree::read::{Read, ReadError};
 use crate::tree::shown::Shown as _;
 
-/// Nodes of all trees that are kept: about 300 bytes each.
-const NODES: u32 = 1_000_000;
+/// Nodes and pairs of one tree that is opened here, and of all that are kept: about 100 bytes each.
+const ONE: u64 = 6_000_000;
+const ALL: u64 = 8_000_000;
 /// Pieces that wait to be read.
 const WAITING: usize = 2;
 
@@ -45,7 +46,7 @@ impl Trees {
         Self { kept: Mutex::default(), reading: Semaphore::new(1) }
     }
 
-    /// The tree of a job that has ended: it never changes. Cancel safe.
+    /// The tree of a job that has ended: it never changes. Cancel safe: what was read is lost.
     pub(super) async fn get(
         &self,
         shelf: &Shelf,
@@ -55,6 +56,10 @@ impl Trees {
     ) -> Result<Arc<Opened>, Problem> {
         if let Some(kept) = self.kept(id) {
             return Ok(kept);
+        }
+        let size = record.nodes.saturating_add(record.edges);
+        if size > ONE {
+            return Err(Problem::too_large_here(size));
         }
         let _turn = self.reading.acquire().await;
         if let Some(kept) = self.kept(id) {
@@ -92,11 +97,13 @@ impl Trees {
     fn keep(&self, id: JobId, opened: Arc<Opened>) -> Arc<Opened> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.push_front((id, Arc::clone(&opened)));
-        let mut nodes: u32 = 0;
-        kept.retain(|(_, tree)| {
-            nodes = nodes.saturating_add(tree.tree.count());
-            nodes <= NODES
+        let mut size: u64 = 0;
+        let fits = kept.iter().take_while(|(_, tree)| {
+            size += tree.tree.size();
+            size <= ALL
         });
+        let fits = fits.count().max(1);
+        kept.truncate(fits);
         opened
     }
 }

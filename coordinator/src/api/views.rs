@@ -115,6 +115,30 @@ pub struct Jobs {
 const SEEDS: usize = 10;
 
 impl Job {
+    /// One of which nothing can be read.
+    pub fn unknown() -> Self {
+        Self {
+            id: String::new(),
+            label: None,
+            state: State::Dead,
+            reason: None,
+            kind: String::new(),
+            seeds: Vec::new(),
+            seeds_total: 0,
+            plan: String::new(),
+            tlp: String::new(),
+            pap: String::new(),
+            by: String::new(),
+            submitted_at: String::new(),
+            queue_wait_ms: None,
+            replay_of: None,
+            epoch: None,
+            ended_at: None,
+            progress: None,
+            result: None,
+        }
+    }
+
     /// Of a record, of what is known of its end, and of where it is.
     pub fn new(record: &Record, state: State, end: Option<&Ended>) -> Self {
         let value = |v: &dyn std::fmt::Display| v.to_string();

@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often progress becomes an event.
 const EVENTS: Duration = Duration::from_millis(250);
 /// How long a job is run before it is seen that it does no harm.
-const HARMLESS: Duration = Duration::from_secs(1);
+const HARMLESS: Duration = Duration::from_millis(900);
 /// How long the journal may take to be flushed when the job goes to somebody else.
 const FLUSH: Duration = Duration::from_secs(3);
 /// Entries that wait for the journal.
@@ -276,8 +276,12 @@ impl Owner {
         // Before it is claimed, or it would look like somebody else's.
         let next = lease + 1;
         running.lease.store(next, SeqCst);
-        let claim = new_claim(&self.shared, usize::MAX, 0);
-        match self.shared.shelf.claim(self.id, next, &claim).await {
+        let shelf = &self.shared.shelf;
+        let claim = async {
+            let segments = shelf.segments(self.id).await?.len();
+            shelf.claim(self.id, next, &new_claim(&self.shared, segments, 0)).await
+        };
+        match claim.await {
             Ok(Put::Created) => {
                 self.until = Instant::now() + self.shared.options.hold;
                 if let Some(old) = self.held.replace(delivery) {
@@ -286,7 +290,10 @@ impl Owner {
             }
             Ok(Put::Exists) => {
                 self.fenced.cancel();
-                delivery.settle.ack();
+                // One that comes again was lost by who had it: it goes on to somebody else.
+                if !delivery.redelivered {
+                    delivery.settle.ack();
+                }
             }
             // It is delivered again, to whomever.
             Err(error) => {

@@ -59,9 +59,19 @@ async fn sweep(shared: &Shared, waiting: &mut HashMap<JobId, Waiting>) -> Result
             waiting.remove(&id);
             continue;
         }
-        if shared.shelf.ended(id).await?.is_some() {
-            shared.shelf.close(id).await?;
-            continue;
+        match shared.shelf.ended(id).await {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                shared.shelf.close(id).await?;
+                continue;
+            }
+            // One that is damaged does not cost the others: it has ended, however.
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, job = %id, "the end of a job is damaged");
+                shared.shelf.close(id).await?;
+                continue;
+            }
+            Err(error) => return Err(error),
         }
         let epoch = shared.shelf.last_epoch(id).await?;
         let job = waiting.entry(id).or_insert_with(|| Waiting::new(epoch));

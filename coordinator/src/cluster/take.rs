@@ -23,8 +23,9 @@ const STALLED: u32 = 10;
 /// ... or by one so many-th where it was seen that the job does no harm: then it was killed, or
 /// left, from outside.
 const EXCUSED: u32 = 10;
-/// The longest pause before a job is taken that makes no progress, as a power of two seconds.
-const LONGEST: u32 = 6;
+/// The longest pause before a job is taken that makes no progress, as a power of two seconds:
+/// the sweep waits for longer before it publishes a job again.
+const LONGEST: u32 = 4;
 /// Pause before a job goes back that cannot be looked at now.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
 /// Where a message goes that this program cannot read.
@@ -58,7 +59,7 @@ pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery
             Err(mpsc::error::TrySendError::Closed(back)) => delivery = back,
         }
     }
-    match claim(&shared, &due, delivery.redelivered).await {
+    match claim(&shared, &due, &delivery).await {
         Ok(Claimed::Moot) => delivery.settle.ack(),
         Ok(Claimed::Stopping) => delivery.settle.requeue(),
         Ok(Claimed::Yes(ready)) => Owner::run(shared, handle, *ready, delivery).await,
@@ -113,13 +114,14 @@ enum Claimed {
     Yes(Box<Ready>),
     /// It has nothing to say any more.
     Moot,
-    /// This coordinator ends.
+    /// This coordinator ends, or has lost the message.
     Stopping,
 }
 
 /// Claims the next take-over of a job.
-async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Claimed, ShelfError> {
-    let (shelf, id) = (&shared.shelf, due.job);
+async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claimed, ShelfError> {
+    let (shelf, id, redelivered) = (&shared.shelf, due.job, delivery.redelivered);
+    let mut paused = None;
     if shelf.ended(id).await?.is_some() {
         shelf.close(id).await?;
         return Ok(Claimed::Moot);
@@ -137,8 +139,7 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Claimed,
         let epoch = last + 1;
         let segments = shelf.segments(id).await?.len();
         let before = if last > 0 { shelf.claimed(id, last).await? } else { None };
-        let prolonged = due.epoch == epoch && !redelivered;
-        let stalled = match before.filter(|b| !prolonged && b.segments >= segments) {
+        let stalled = match before.filter(|b| b.segments >= segments) {
             Some(b) if shelf.is_excused(id, last).await? => b.stalled + 1,
             Some(b) => b.stalled + EXCUSED,
             None => 0,
@@ -149,9 +150,22 @@ async fn claim(shared: &Shared, due: &Due, redelivered: bool) -> Result<Claimed,
             tracing::error!(job = %id, reason, "a job is dead");
             return Ok(Claimed::Moot);
         }
-        tokio::select! {
-            () = tokio::time::sleep(pause(stalled)) => {}
-            () = shared.shutdown.stopping() => return Ok(Claimed::Stopping),
+        match paused {
+            // Somebody has it meanwhile, with a message of its own.
+            Some(then) if then != last => return Ok(Claimed::Moot),
+            None if !pause(stalled).is_zero() => {
+                paused = Some(last);
+                tokio::select! {
+                    () = tokio::time::sleep(pause(stalled)) => {}
+                    () = delivery.lost.cancelled() => return Ok(Claimed::Stopping),
+                    () = shared.shutdown.stopping() => return Ok(Claimed::Stopping),
+                }
+                if shelf.ended(id).await?.is_some() {
+                    return Ok(Claimed::Moot);
+                }
+                continue;
+            }
+            _ => {}
         }
         let claim = new_claim(shared, segments, stalled);
         match shelf.claim(id, epoch, &claim).await? {

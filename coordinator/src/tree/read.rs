@@ -209,6 +209,21 @@ impl Read {
         Ok(self)
     }
 
+    /// How many nodes have this one as their canonical parent.
+    pub fn child_count(&self, n: u32) -> usize {
+        self.children.get(place(n)).map_or(0, Vec::len)
+    }
+
+    /// Nodes and pairs: what it takes of memory is in proportion.
+    pub fn size(&self) -> u64 {
+        (self.nodes.len() + self.edges.len()) as u64
+    }
+
+    /// What was left out of the whole tree, under no node.
+    pub fn loose_stubs(&self) -> impl Iterator<Item = &StubView> {
+        self.stubs.iter().filter(|stub| stub.parent.is_none())
+    }
+
     /// The stubs whose sample names an observable: it was left out there.
     pub fn left_out(&self, item: &Observable) -> Vec<&StubView> {
         let text = escape::terminal(&item.to_string()).into_owned();
@@ -230,6 +245,9 @@ impl Read {
                 return Err(format!("not a tree of this version ({SCHEMA}), it says {said:?}"));
             }
             return Ok(());
+        }
+        if self.ended {
+            return Err("a line after the end: two trees in one, or damaged".into());
         }
         match row.what.as_str() {
             "node" => self.node_row(row),
@@ -423,7 +441,14 @@ pub(crate) mod tests {
         let mut cut = Read::default();
         let taken = text.as_bytes().chunks(7).try_for_each(|piece| cut.take(piece));
         let cut = taken.and_then(|()| cut.end());
-        assert_eq!(format!("{whole:?}").len(), format!("{cut:?}").len());
+        match (&whole, &cut) {
+            (Ok(a), Ok(b)) => {
+                let told = |t: &Read| format!("{:?} {:?} {:?}", t.nodes, t.edges, t.stubs);
+                assert_eq!(told(a), told(b));
+            }
+            (Err(a), Err(b)) => assert_eq!(a.to_string(), b.to_string()),
+            _ => panic!("{whole:?} and {cut:?}"),
+        }
         whole
     }
 
@@ -451,6 +476,7 @@ pub(crate) mod tests {
             ("{}\n".into(), "line 1: not a line"),
             ("{\"type\":\"job\",\"schema\":\"other/9\"}\n".into(), "not a tree of this version"),
             (cut, "it was cut off"),
+            (TREE.repeat(2), "line 19: a line after the end"),
             (TREE.replace("\"n\":3,", "\"n\":7,"), "lines are missing"),
             (TREE.replace("\"to\":5", "\"to\":77"), "not there"),
             (TREE.replace("{\"type\":\"edge\",\"from\":1", "\u{1b}[31m{"), "line 7: not a line"),

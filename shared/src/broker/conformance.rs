@@ -26,7 +26,6 @@ pub async fn all(broker: Arc<dyn Broker>) {
     a_queue_is_declared_again_only_alike(&*broker).await;
     an_exclusive_queue_ends_with_its_consumer(&*broker).await;
     prefetch_bounds_what_is_unsettled(&*broker).await;
-    prefetch_can_be_changed(&*broker).await;
     what_is_given_back_comes_again(&*broker).await;
     a_gone_consumer_gives_back(&*broker).await;
     a_late_ack_does_nothing(&*broker).await;
@@ -206,37 +205,6 @@ pub async fn consumers_share_a_queue(broker: &dyn Broker) {
     };
     timeout(SOON, async { tokio::join!(publish, consume) }).await.unwrap();
     assert!(nothing(&mut one).await && nothing(&mut two).await);
-}
-
-/// A changed prefetch bounds what comes from then on; what is in hand is settled as ever.
-pub async fn prefetch_can_be_changed(broker: &dyn Broker) {
-    let name = queue(broker, "resize", 40).await;
-    let mut consumer = broker.consume(&name, 4).await.unwrap();
-    let mut held = Vec::new();
-    for _ in 0..4 {
-        held.push(soon(&mut consumer).await);
-    }
-    assert!(nothing(&mut consumer).await);
-    consumer.resize(8);
-    while held.len() < 8 {
-        held.push(soon(&mut consumer).await);
-    }
-    held.drain(..).for_each(|d| d.settle.ack());
-    consumer.resize(2);
-    let mut seen = 8;
-    // What was on its way may still come; then two at a time.
-    while seen < 30 {
-        let delivery = soon(&mut consumer).await;
-        assert!(!delivery.redelivered);
-        seen += 1;
-        delivery.settle.ack();
-    }
-    let (one, two) = (soon(&mut consumer).await, soon(&mut consumer).await);
-    assert!(nothing(&mut consumer).await);
-    one.settle.ack();
-    assert!(!soon(&mut consumer).await.redelivered);
-    drop(two);
-    assert!(soon(&mut consumer).await.redelivered);
 }
 
 /// The largest message there is passes whole.

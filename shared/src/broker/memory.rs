@@ -155,9 +155,8 @@ impl Broker for Memory {
         }
         let lost = queue.gone.child_token();
         let held = Arc::new(Held { queue, messages: Mutex::default(), lost });
-        let size = usize::from(prefetch.max(1));
-        let slots = Arc::new(Semaphore::new(size));
-        Ok(Box::new(MemoryConsumer { broker: self.clone(), held, slots, size, excess: 0 }))
+        let slots = Arc::new(Semaphore::new(usize::from(prefetch.max(1))));
+        Ok(Box::new(MemoryConsumer { broker: self.clone(), held, slots }))
     }
 
     async fn publish_fanout(&self, topic: &str, hint: Bytes) -> Result<(), Error> {
@@ -283,26 +282,16 @@ struct MemoryConsumer {
     broker: Memory,
     held: Arc<Held>,
     slots: Arc<Semaphore>,
-    size: usize,
-    /// Slots that are in use and go when they are free.
-    excess: usize,
 }
 
 #[async_trait]
 impl Consumer for MemoryConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         let queue = &self.held.queue;
-        let slot = loop {
-            let slot = tokio::select! {
-                biased;
-                () = queue.gone.cancelled() => return None,
-                slot = Arc::clone(&self.slots).acquire_owned() => slot.ok()?,
-            };
-            if self.excess == 0 {
-                break slot;
-            }
-            self.excess -= 1;
-            slot.forget();
+        let slot = tokio::select! {
+            biased;
+            () = queue.gone.cancelled() => return None,
+            slot = Arc::clone(&self.slots).acquire_owned() => slot.ok()?,
         };
         loop {
             // A notification that comes after this look is kept, so none is missed.
@@ -316,19 +305,6 @@ impl Consumer for MemoryConsumer {
                 () = queue.gone.cancelled() => return None,
                 () = queue.arrived.notified() => {}
             }
-        }
-    }
-
-    fn resize(&mut self, prefetch: u16) {
-        let (before, size) = (self.size, usize::from(prefetch.max(1)));
-        self.size = size;
-        if size > before {
-            let more = size - before;
-            let kept = more.min(self.excess);
-            self.excess -= kept;
-            self.slots.add_permits(more - kept);
-        } else {
-            self.excess += before - size - self.slots.forget_permits(before - size);
         }
     }
 }

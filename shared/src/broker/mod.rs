@@ -99,10 +99,6 @@ pub trait Broker: Send + Sync + 'static {
 pub trait Consumer: Send {
     /// The next delivery; `None` once the queue is gone. Cancel safe.
     async fn next(&mut self) -> Option<Delivery>;
-
-    /// From some moment soon on at most `prefetch` (at least 1) more deliveries are unsettled at
-    /// a time; those in hand stay.
-    fn resize(&mut self, prefetch: u16);
 }
 
 /// A subscription to a topic.

@@ -2,7 +2,6 @@
 //! quick one; results and cache entries leave through one task each.
 
 mod cacher;
-mod capacity;
 mod child;
 mod dns;
 mod encode;
@@ -31,11 +30,9 @@ use kudzu_shared::task::{Shutdown, Task, spawn};
 use kudzu_shared::time::Clock;
 use kudzu_shared::wire::Over;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::MissedTickBehavior;
 
 use crate::http::{self, Http};
 use crate::sources::Registry;
-use capacity::Capacity;
 
 pub use child::{ChildCommand, ChildError, ChildWorker, tie};
 pub use resolver::{ResolverError, start as start_resolver, upstreams};
@@ -150,8 +147,6 @@ struct Context {
     /// DNS lookups in flight.
     slots: Arc<Semaphore>,
     most: usize,
-    /// Tasks that each lane was given, in the order of the classes.
-    given: [capacity::Given; CLASSES.len()],
     /// Local lookups between two turns of others.
     turn: usize,
     children: Option<Arc<child::Children>>,
@@ -194,7 +189,6 @@ impl Context {
             entries,
             slots: Arc::new(Semaphore::new(most)),
             most,
-            given: Default::default(),
             turn,
             children,
             answers,
@@ -253,25 +247,30 @@ impl Worker {
         };
         let jobs = Arc::clone(&context.jobs);
         let context = Arc::new(context);
-        let mut consumers = Vec::with_capacity(CLASSES.len());
-        for (class, prefetch) in CLASSES.into_iter().zip(config.prefetch) {
-            if config.classes.contains(&class) {
-                consumers.push((class, consume(&*broker, class, prefetch).await?));
+        // A broker that is not there yet is waited for, and so may the end come first.
+        let begun = async {
+            let mut consumers = Vec::with_capacity(CLASSES.len());
+            for (class, prefetch) in CLASSES.into_iter().zip(config.prefetch) {
+                if config.classes.contains(&class) {
+                    consumers.push((class, consume(&*broker, class, prefetch).await?));
+                }
             }
-        }
-        let hints = broker.subscribe(Over::TOPIC).await;
-        let hints = hints.map_err(|source| Error::Consume { queue: Over::TOPIC, source })?;
+            let hints = broker.subscribe(Over::TOPIC).await;
+            let hints = hints.map_err(|source| Error::Consume { queue: Over::TOPIC, source })?;
+            Ok::<_, Error>((consumers, hints))
+        };
+        let (consumers, hints) = tokio::select! {
+            biased;
+            () = shutdown.stopping() => return Ok(()),
+            begun = begun => begun?,
+        };
         let _hints = spawn("worker.over", over::listen(jobs, hints));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
         let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
-        let slots = [context.most, config.http_lookups, 0];
-        let lane = |(class, consumer): (Class, _)| {
-            let at = class as usize;
-            // Local lookups take no time: however many are in hand, they are done at once.
-            let capacity = (class != Class::Local).then(|| Capacity::new(slots[at], config.prefetch[at]));
-            lane(Arc::clone(&context), class, consumer, capacity, shutdown.clone())
-        };
-        let lanes: FuturesUnordered<_> = consumers.into_iter().map(lane).collect();
+        let lanes: FuturesUnordered<_> = consumers
+            .into_iter()
+            .map(|(class, consumer)| lane(Arc::clone(&context), class, consumer, shutdown.clone()))
+            .collect();
         // Consumers live until the results are out: dropping one gives its tasks back.
         let consumers: Vec<_> = lanes.collect().await;
         // The last sender goes with the context, and so do the two tasks end.
@@ -297,24 +296,14 @@ async fn lane(
     context: Arc<Context>,
     class: Class,
     mut consumer: Box<dyn Consumer>,
-    mut capacity: Option<Capacity>,
     shutdown: Shutdown,
 ) -> Box<dyn Consumer> {
     let mut open: FuturesUnordered<Task<()>> = FuturesUnordered::new();
-    let mut look = tokio::time::interval(capacity::LOOK);
-    look.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tokio::select! {
             biased;
             () = shutdown.stopping() => break,
             Some(done) = open.next(), if !open.is_empty() => ended(done),
-            _ = look.tick(), if capacity.is_some() => {
-                let fits = capacity.as_mut().and_then(|c| c.look(&context.given[class as usize]));
-                if let Some(prefetch) = fits {
-                    tracing::debug!(?class, prefetch, "tasks are of another size");
-                    consumer.resize(prefetch);
-                }
-            }
             delivery = consumer.next() => match delivery {
                 Some(delivery) => open.push(spawn("worker.task", task::run(Arc::clone(&context), class, delivery))),
                 None => break,

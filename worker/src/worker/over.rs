@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Jobs that are remembered as over, for tasks of theirs that come late.
 const REMEMBERED: usize = 1024;
+/// Jobs that stay open for a while without a task in hand: who waits for them was asked already.
+const RECENT: usize = 64;
 
 /// A job, or one take-over of it, that tasks in hand belong to.
 #[derive(Debug, Default)]
@@ -29,6 +31,7 @@ pub(super) struct Jobs(Mutex<Table>);
 struct Table {
     /// By job and take-over.
     open: HashMap<(JobId, u32), Weak<Open>>,
+    recent: VecDeque<Arc<Open>>,
     /// Up to which take-over.
     over: VecDeque<(JobId, u32)>,
 }
@@ -49,6 +52,8 @@ impl Jobs {
                 t.open.retain(|_, held| held.strong_count() > 0);
             }
             t.open.insert((job, epoch), Arc::downgrade(&open));
+            t.recent.truncate(RECENT - 1);
+            t.recent.push_front(Arc::clone(&open));
             open
         })
     }

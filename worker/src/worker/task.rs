@@ -20,6 +20,9 @@ use super::stats::add;
 use super::{Context, child, dns, local, web};
 use crate::sources::{Asked, Found, Source, Work};
 
+/// How long it may take to learn whether somebody waits for results.
+const ASKED: Duration = Duration::from_secs(1);
+
 /// A lookup that is to be asked.
 pub(super) struct Open {
     pub(super) seq: u32,
@@ -54,13 +57,12 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
         Ok(_) => return settle.ack(),
         Err(error) => {
             // Nobody can be told: the coordinator's timer sends its lookups again.
-            tracing::error!(%error, octets = body.len(), "a task cannot be read");
+            tracing::error!(%error, queue = super::queue(class), octets = body.len(), "a task cannot be read");
             add(&context.stats.damaged, 1);
             return settle.ack();
         }
     };
     add(&context.stats.tasks, 1);
-    context.given[class as usize].add(task.lookups.len());
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
     let held = Arc::new(Held::new(&task, settle, context.jobs.open(task.job, task.epoch)));
@@ -90,12 +92,17 @@ impl Context {
             let (job, epoch, worker) = (held.job, held.epoch, String::new());
             let empty = Results { job, epoch, worker, asks: vec![], upstreams: vec![], results: vec![] };
             let Ok(message) = empty.encode() else { return };
-            if let Err(broker::Error::Unroutable(_)) = answers.publish(&held.reply_to, message).await {
+            // Without an answer in time somebody may wait.
+            let asked = tokio::time::timeout(ASKED, answers.publish(&held.reply_to, message)).await;
+            if let Ok(Err(broker::Error::Unroutable(_))) = asked {
                 tracing::debug!(%job, epoch, "nobody waits for the results of its tasks");
                 self.jobs.end(job, epoch);
             }
         };
-        held.of.asked.get_or_init(|| ask).await;
+        tokio::select! {
+            _ = held.of.asked.get_or_init(|| ask) => {}
+            () = held.gone() => {}
+        }
     }
 }
 

@@ -11,12 +11,12 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use lapin::Channel;
 use lapin::options::{
-    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-    QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueBindOptions,
+    QueueDeclareOptions,
 };
 use lapin::protocol::AMQPSoftError;
 use lapin::types::FieldTable;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::super::{Consumer, Delivery, Durability, Error, Settle, Subscription};
@@ -30,8 +30,6 @@ const HINTS: u16 = 256;
 const AGAIN: Duration = Duration::from_millis(100);
 /// Acknowledgements that leave together.
 const ACKS: usize = 64;
-/// Deliveries of one channel that may be unsettled, also while the prefetch changes.
-const UNSETTLED: usize = 8_192;
 
 /// What is consumed.
 #[derive(Debug, Clone)]
@@ -124,7 +122,6 @@ impl Drop for Handle {
 /// A consumer, or a subscription to a topic.
 pub(super) struct RabbitConsumer {
     waiting: Arc<Waiting>,
-    prefetch: watch::Sender<u16>,
     stop: CancellationToken,
     _task: Task<()>,
 }
@@ -139,10 +136,6 @@ impl Drop for RabbitConsumer {
 impl Consumer for RabbitConsumer {
     async fn next(&mut self) -> Option<Delivery> {
         self.waiting.next().await
-    }
-
-    fn resize(&mut self, prefetch: u16) {
-        self.prefetch.send_replace(prefetch.max(1));
     }
 }
 
@@ -166,15 +159,14 @@ impl RabbitConsumer {
         let prefetch = if matches!(from, From::Topic(_)) { HINTS } else { prefetch.max(1) };
         let open = open(&link, &from, prefetch).await?;
         let waiting = Arc::new(Waiting::default());
-        let (prefetch, size) = watch::channel(prefetch);
         let task = task::spawn("amqp consumer", {
             let (waiting, stop) = (Arc::clone(&waiting), stop.clone());
             async move {
-                keep(&link, &from, size, open, &waiting, &stop).await;
+                keep(&link, &from, prefetch, open, &waiting, &stop).await;
                 waiting.end();
             }
         });
-        Ok(Self { waiting, prefetch, stop, _task: task })
+        Ok(Self { waiting, stop, _task: task })
     }
 }
 
@@ -182,44 +174,6 @@ impl RabbitConsumer {
 struct Open {
     channel: Channel,
     consumer: lapin::Consumer,
-    prefetch: u16,
-    /// One that was stopped: what was on its way to it still comes.
-    before: Option<lapin::Consumer>,
-}
-
-impl Open {
-    /// The next delivery; nothing once the broker gives none any more. Cancel safe.
-    async fn next(&mut self) -> Option<lapin::message::Delivery> {
-        loop {
-            tokio::select! {
-                biased;
-                old = next(&mut self.before), if self.before.is_some() => match old {
-                    Some(Ok(delivery)) => return Some(delivery),
-                    Some(Err(_)) => return None,
-                    None => self.before = None,
-                },
-                new = self.consumer.next() => return new?.ok(),
-            }
-        }
-    }
-
-    /// Consumes with another prefetch: a consumer has the one that it began with.
-    async fn resize(&mut self, from: &From, prefetch: u16) -> Result<(), Fault> {
-        let From::Queue(queue, Durability::Durable) = from else { return Ok(()) };
-        self.channel.basic_qos(prefetch, BasicQosOptions::default()).await?;
-        let options = BasicConsumeOptions::default();
-        let new =
-            self.channel.basic_consume(queue.as_str().into(), "".into(), options, FieldTable::default());
-        let old = std::mem::replace(&mut self.consumer, new.await?);
-        self.channel.basic_cancel(old.tag(), BasicCancelOptions::default()).await?;
-        (self.before, self.prefetch) = (Some(old), prefetch);
-        Ok(())
-    }
-}
-
-/// Of a consumer, if there is one. Cancel safe.
-async fn next(consumer: &mut Option<lapin::Consumer>) -> Option<lapin::Result<lapin::message::Delivery>> {
-    consumer.as_mut()?.next().await
 }
 
 /// Opens a channel and consumes; waits while there is no connection.
@@ -227,7 +181,7 @@ async fn open(link: &Link, from: &From, prefetch: u16) -> Result<Open, Error> {
     loop {
         let channel = link.channel().await?;
         match topology::within(consume(&channel, from, prefetch)).await {
-            Ok(consumer) => return Ok(Open { channel, consumer, prefetch, before: None }),
+            Ok(consumer) => return Ok(Open { channel, consumer }),
             Err(Fault::Refused(AMQPSoftError::ACCESSREFUSED, _)) if matches!(from, From::Queue(..)) => {
                 let From::Queue(queue, _) = from else { continue };
                 return Err(Error::InUse(queue.clone()));
@@ -275,13 +229,13 @@ async fn consume(channel: &Channel, from: &From, prefetch: u16) -> Result<lapin:
 async fn keep(
     link: &Link,
     from: &From,
-    mut prefetch: watch::Receiver<u16>,
+    prefetch: u16,
     mut now: Open,
     waiting: &Waiting,
     stop: &CancellationToken,
 ) {
     loop {
-        carry(&mut now, from, &mut prefetch, waiting, stop).await;
+        carry(&mut now, prefetch, waiting, stop).await;
         if stop.is_cancelled() {
             // What is unsettled goes back with the channel.
             let _ = now.channel.close(200, "done".into()).await;
@@ -294,8 +248,7 @@ async fn keep(
         }
         let again = async {
             tokio::time::sleep(AGAIN).await;
-            let size = *prefetch.borrow_and_update();
-            open(link, from, size).await
+            open(link, from, prefetch).await
         };
         let opened = tokio::select! {
             () = stop.cancelled() => return,
@@ -312,34 +265,18 @@ async fn keep(
 }
 
 /// Carries deliveries and acknowledgements until the channel is gone, or it is stopped.
-async fn carry(
-    open: &mut Open,
-    from: &From,
-    prefetch: &mut watch::Receiver<u16>,
-    waiting: &Waiting,
-    stop: &CancellationToken,
-) {
-    let (settled, mut settling) = mpsc::channel(UNSETTLED);
+async fn carry(open: &mut Open, prefetch: u16, waiting: &Waiting, stop: &CancellationToken) {
+    let (settled, mut settling) = mpsc::channel(usize::from(prefetch) + 1);
     let lost = stop.child_token();
     let _lost = lost.clone().drop_guard();
     let mut verbs = Vec::with_capacity(ACKS);
-    let mut unsettled = 0;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            Ok(()) = prefetch.changed() => {
-                let size = *prefetch.borrow_and_update();
-                // One change at a time, and each delivery keeps its place.
-                let room = open.before.is_none() && unsettled + usize::from(size) < UNSETTLED;
-                if room && size != open.prefetch && topology::within(open.resize(from, size)).await.is_err() {
-                    return;
-                }
-            }
             n = settling.recv_many(&mut verbs, ACKS) => {
                 if n == 0 {
                     return;
                 }
-                unsettled -= n;
                 for (tag, verb) in verbs.drain(..) {
                     let done = match verb {
                         Verb::Ack => open.channel.basic_ack(tag, BasicAckOptions::default()).await,
@@ -354,10 +291,9 @@ async fn carry(
                     }
                 }
             }
-            delivery = open.next() => {
+            delivery = open.consumer.next() => {
                 // Nothing: the broker cancelled it, as when the queue moved or was deleted.
-                let Some(delivery) = delivery else { return };
-                unsettled += 1;
+                let Some(Ok(delivery)) = delivery else { return };
                 waiting.push(Delivery {
                     body: delivery.data.into(),
                     redelivered: delivery.redelivered,
