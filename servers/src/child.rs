@@ -18,6 +18,18 @@ const LOOK: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub(crate) struct Server(Child);
 
+/// Waits for something, and not for longer.
+pub(crate) fn comes_true(limit: Duration, mut is_true: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    while !is_true() {
+        if Instant::now() >= end {
+            return false;
+        }
+        std::thread::sleep(LOOK);
+    }
+    true
+}
+
 /// A command, and where to say how its start went.
 type Order = (Command, mpsc::SyncSender<io::Result<Child>>);
 
@@ -74,16 +86,16 @@ impl Server {
         log: &Path,
         ready: impl Fn() -> bool,
     ) -> Result<(), ServerError> {
-        let end = Instant::now() + limit;
-        while !ready() {
-            let ended = !matches!(self.0.try_wait(), Ok(None));
-            if ended || Instant::now() >= end {
-                let seconds = limit.as_secs();
-                return Err(ServerError::NotReady { program, seconds, log: log.to_owned() });
-            }
-            std::thread::sleep(LOOK);
+        let mut ended = false;
+        let came = comes_true(limit, || {
+            let is_ready = ready();
+            ended = !is_ready && !matches!(self.0.try_wait(), Ok(None));
+            is_ready || ended
+        });
+        if came && !ended {
+            return Ok(());
         }
-        Ok(())
+        Err(ServerError::NotReady { program, seconds: limit.as_secs(), log: log.to_owned() })
     }
 }
 

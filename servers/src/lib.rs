@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 pub use process::Process;
 pub use rabbitmq::RabbitMq;
-pub use redis::Redis;
+pub use redis::{Redis, RedisCluster, RedisSentinel};
 pub use s3::S3;
 
 /// Why there is no server.

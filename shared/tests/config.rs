@@ -174,6 +174,24 @@ window = 0
 }
 
 #[test]
+fn a_redis_is_one_sentinels_or_a_cluster() {
+    let from = |url: &str| load("", &[("KUDZU_REDIS__URL", url)], &[]);
+    for url in ["rediss://u:p@h:1/2", "redis-sentinel://h,[::1]:2/m", "redis-cluster://h:1,i:2"] {
+        assert_eq!(from(url).unwrap().redis.url.unwrap().expose(), url);
+    }
+    for (url, told) in [
+        ("http://u:SECRET@h", "is no URL of Redis: write redis://HOST:PORT"),
+        ("redis-sentinel://u:SECRET@h,i", "names no master: write redis-sentinel://HOST"),
+        ("redis-cluster://u:SEC/RET@h", "has a host that is none: write HOST:PORT"),
+    ] {
+        let found = errors(from(url));
+        let told = format!("environment variable KUDZU_REDIS__URL: redis.url: {told}");
+        assert!(found.len() == 1 && found[0].starts_with(&told), "{found:?}");
+        assert!(!found[0].contains("SEC"), "{found:?}");
+    }
+}
+
+#[test]
 fn broken_toml_is_told_by_line() {
     let found = errors(parse("[dns]\nown = yes\n\n[rdap\nenabled = true\n"));
     assert!(found.iter().any(|f| f.starts_with("k.toml:2: ")), "{found:?}");

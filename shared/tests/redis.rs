@@ -23,17 +23,6 @@ fn entry(name: &'static str) -> (Bytes, Bytes, Duration) {
     (Bytes::from_static(name.as_bytes()), Bytes::from_static(name.as_bytes()), LONG)
 }
 
-/// Runs a command as somebody else would.
-async fn command(server: &Server, words: &[&str]) -> redis::Value {
-    let client = redis::Client::open(server.uri()).unwrap();
-    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
-    let mut command = redis::cmd(words[0]);
-    words[1..].iter().for_each(|word| {
-        command.arg(*word);
-    });
-    command.query_async(&mut connection).await.unwrap()
-}
-
 #[tokio::test]
 async fn redis_keeps_the_promises_of_a_cache() {
     let server = Server::start().unwrap();
@@ -53,23 +42,23 @@ async fn every_fault_is_a_miss() {
     };
     cache.put(vec![entry("a"), entry("b")]).await;
     // Of another type, by whose hand ever.
-    command(&server, &["DEL", "kudzu:v:b"]).await;
-    command(&server, &["LPUSH", "kudzu:v:b", "x"]).await;
+    server.command(&["DEL", "kudzu:v:b"]).unwrap();
+    server.command(&["LPUSH", "kudzu:v:b", "x"]).unwrap();
     assert_eq!(cache.get(&["a", "b"].map(key)).await, [Some(key("a")), None]);
     // Full: it still reads, and takes writes again when there is room.
-    command(&server, &["CONFIG", "SET", "maxmemory", "1"]).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
     cache.put(vec![entry("c")]).await;
     assert_eq!((get("c").await, get("a").await), (None, Some(key("a"))));
     assert!(cache.lease(&key("full"), LONG).await, "an error grants");
     assert!(redis.errors() >= 2 && redis.is_there());
-    command(&server, &["CONFIG", "SET", "maxmemory", "0"]).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     cache.put(vec![entry("c")]).await;
     assert_eq!(get("c").await, Some(key("c")));
     // A replica takes no writes.
-    command(&server, &["REPLICAOF", "127.0.0.1", "1"]).await;
+    server.command(&["REPLICAOF", "127.0.0.1", "1"]).unwrap();
     cache.put(vec![entry("d")]).await;
     assert_eq!(get("d").await, None);
-    command(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    server.command(&["REPLICAOF", "NO", "ONE"]).unwrap();
     // Gone: quick misses.
     server.kill();
     let begin = Instant::now();

@@ -27,16 +27,6 @@ impl Redis {
     pub fn new(connection: Connection) -> Self {
         Self(connection)
     }
-
-    async fn get_some(&self, keys: &[Key]) -> Option<Vec<Option<Bytes>>> {
-        let mut command = redis::cmd("MGET");
-        keys.iter().for_each(|key| {
-            command.arg(name(VALUE, key));
-        });
-        let values: Vec<Value> = self.0.ask(&command).await?;
-        let value = |v| if let Value::BulkString(octets) = v { Some(Bytes::from(octets)) } else { None };
-        Some(values.into_iter().map(value).collect())
-    }
 }
 
 fn name(kind: &[u8], key: &[u8]) -> Vec<u8> {
@@ -53,10 +43,8 @@ impl Cache for Redis {
     async fn get(&self, keys: &[Key]) -> Vec<Option<Bytes>> {
         let mut all = Vec::with_capacity(keys.len());
         for some in keys.chunks(KEYS) {
-            let mut values = self.get_some(some).await.unwrap_or_default();
-            // A value for each key, whatever Redis says.
-            values.resize(some.len(), None);
-            all.append(&mut values);
+            let names: Vec<Vec<u8>> = some.iter().map(|key| name(VALUE, key)).collect();
+            all.append(&mut self.0.get(&names).await);
         }
         all
     }
@@ -64,16 +52,17 @@ impl Cache for Redis {
     async fn put(&self, entries: Vec<(Key, Bytes, Duration)>) {
         let mut entries = entries.into_iter().filter(|(_, _, ttl)| !ttl.is_zero()).peekable();
         while entries.peek().is_some() {
-            let (mut commands, mut octets) = (redis::pipe(), 0);
-            commands.ignore_errors();
+            let (mut commands, mut octets) = (Vec::new(), 0);
             while octets < OCTETS
                 && commands.len() < KEYS
                 && let Some((key, body, ttl)) = entries.next()
             {
                 octets += body.len();
-                commands.cmd("SET").arg(name(VALUE, &key)).arg(&body[..]).arg("PX").arg(millis(ttl));
+                let mut command = redis::cmd("SET");
+                command.arg(name(VALUE, &key)).arg(&body[..]).arg("PX").arg(millis(ttl));
+                commands.push(command);
             }
-            self.0.ask_all(&commands).await;
+            self.0.ask_all(commands).await;
         }
     }
 

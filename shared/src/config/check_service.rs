@@ -4,6 +4,7 @@ use super::check::{DAY_MS, url, within};
 use super::layers::Layers;
 use super::sections::Config;
 use super::service::{Auth, is_tenant};
+use crate::redis::Place;
 use crate::time::parse_time;
 
 pub(super) fn check(config: &mut Config, layers: &mut Layers) {
@@ -16,9 +17,8 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
         let what = "is no URL of RabbitMQ: write amqp://USER:PASSWORD@HOST:PORT/VHOST";
         layers.complain("broker.url", what.into());
     }
-    let redis = ["redis://", "rediss://"];
-    if config.redis.url.as_ref().is_some_and(|u| !scheme(u, &redis)) {
-        layers.complain("redis.url", "is no URL of Redis: write redis://HOST:PORT".into());
+    if let Some(Err(error)) = config.redis.url.as_ref().map(|u| Place::parse(u.expose())) {
+        layers.complain("redis.url", error.to_string());
     }
     url(layers, "client.url", &config.client.url);
     api(config, layers);

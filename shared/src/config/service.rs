@@ -21,8 +21,10 @@ pub struct Broker {
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Redis {
-    /// `redis://[USER:PASSWORD@]HOST:PORT[/DB]`, or `rediss://`. `None` for a cache and limits
-    /// in each process.
+    /// `redis://[USER:PASSWORD@]HOST:PORT[/DB]`,
+    /// `redis-sentinel://[USER:PASSWORD@]HOST:PORT,HOST:PORT/MASTER[/DB][?sentinel_password=...]` or
+    /// `redis-cluster://[USER:PASSWORD@]HOST:PORT,HOST:PORT`; for TLS `rediss`. `None` for a cache
+    /// and limits in each process.
     pub url: Option<Secret>,
 }
 

@@ -87,9 +87,10 @@ pub(super) async fn grant(
     ahead: Duration,
     wanted: usize,
 ) -> Option<Grant> {
-    let mut call = GRANT.key(key('r', upstream));
-    call.key(key('p', upstream)).arg(micros(interval)).arg(micros(ahead)).arg(wanted);
-    let [questions, wait, penalty]: [i64; 3] = redis.run(&call).await?;
+    let keys = [key('r', upstream), key('p', upstream)];
+    let mut call = GRANT.key(&keys);
+    call.arg(micros(interval)).arg(micros(ahead)).arg(wanted);
+    let [questions, wait, penalty]: [i64; 3] = redis.run(&keys[0], &call).await?;
     let positive = |n: i64| u64::try_from(n).unwrap_or(0);
     Some(Grant {
         questions: usize::try_from(questions).unwrap_or(0),
@@ -105,18 +106,20 @@ pub(super) async fn take_place(
     held: Duration,
     name: &str,
 ) -> Option<bool> {
-    let mut call = PLACE.key(key('c', upstream));
+    let key = key('c', upstream);
+    let mut call = PLACE.key(&key);
     call.arg(all).arg(millis(held)).arg(name);
-    redis.run(&call).await.map(|taken: i64| taken == 1)
+    redis.run(&key, &call).await.map(|taken: i64| taken == 1)
 }
 
 pub(super) async fn renew(redis: &Redis, upstream: &str, held: Duration, names: &[String]) -> Option<i64> {
-    let mut call = RENEW.key(key('c', upstream));
+    let key = key('c', upstream);
+    let mut call = RENEW.key(&key);
     call.arg(millis(held));
     names.iter().for_each(|name| {
         call.arg(name);
     });
-    redis.run(&call).await
+    redis.run(&key, &call).await
 }
 
 /// Gives places back; false where Redis is away.
@@ -127,9 +130,10 @@ pub(super) async fn free(redis: &Redis, upstream: &str, names: &[String]) -> boo
 }
 
 pub(super) async fn penalise(redis: &Redis, upstream: &str, penalty: Duration) {
-    let mut call = PENALISE.key(key('p', upstream));
+    let key = key('p', upstream);
+    let mut call = PENALISE.key(&key);
     call.arg(millis(penalty));
-    let _: Option<i64> = redis.run(&call).await;
+    let _: Option<i64> = redis.run(&key, &call).await;
 }
 
 /// What is left of a penalty.
