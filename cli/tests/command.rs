@@ -256,5 +256,5 @@ fn a_damaged_result_is_named_with_its_line() {
     .unwrap();
     let damaged = kudzu(&["explain", path, "evil.com"], b"");
     assert_eq!(code(&damaged), 1);
-    assert!(stderr(&damaged).contains("tree.ndjson:2"), "{}", stderr(&damaged));
+    assert!(stderr(&damaged).contains("tree.ndjson: line 2"), "{}", stderr(&damaged));
 }
