@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use kudzu_shared::escape;
 use kudzu_shared::job::Budgets;
 use kudzu_shared::observable::Kind;
 use kudzu_shared::pair::Relation;
@@ -171,11 +172,13 @@ pub fn covers(pattern: &str, source: &str) -> bool {
     source.strip_prefix(pattern).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// What is wrong and in which line, without the lines themselves.
+/// What is wrong, and in which line.
 fn syntax(text: &str, error: &toml::de::Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.map(|b| format!("line {}: ", b.matches('\n').count() + 1));
-    format!("{}{}", line.unwrap_or_default(), error.message().replace('\n', "; "))
+    let message = error.message().replace('\n', "; ");
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else { return message };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    format!("line {}: {message}: {}", number + 1, escape::shorten(line, 100))
 }
 
 impl Plan {

@@ -131,6 +131,26 @@ impl Rig {
         job["id"].as_str().unwrap().to_owned()
     }
 
+    /// A job whose tree has more than its seeds.
+    async fn branching(&self) -> (String, Value) {
+        for n in 1..60 {
+            let case = Case::within(1, n);
+            let asks = case.catalogue.iter().map(|s| format!("[[ask]]\nsource = {:?}\n", s.name));
+            let seeds: Vec<String> = case.spec.seeds.iter().map(ToString::to_string).collect();
+            let request = json!({
+                "seeds": seeds, "allow_private": true, "tlp": "clear", "pap": "clear",
+                "plan_text": asks.collect::<String>(),
+            });
+            let job = self.post("red", &request).send().await.unwrap();
+            let id = json(job, StatusCode::ACCEPTED).await["id"].as_str().unwrap().to_owned();
+            let job = self.ended("red", &id).await;
+            if job["result"]["nodes"].as_u64().unwrap_or(0) > seeds.len() as u64 + 3 {
+                return (id, job);
+            }
+        }
+        panic!("no tree has branches")
+    }
+
     async fn ended(&self, who: &str, id: &str) -> Value {
         for _ in 0..2_000 {
             let job = self.call(who, Method::GET, &format!("/v1/jobs/{id}")).send().await.unwrap();
@@ -219,8 +239,7 @@ async fn a_job_goes_from_submit_to_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tree_is_seen_in_other_forms_and_branch_by_branch() {
     let rig = rig().await;
-    let id = rig.submit("red").await;
-    let job = rig.ended("red", &id).await;
+    let (id, job) = rig.branching().await;
     let of = format!("/v1/jobs/{id}");
     for (form, kind) in [("csv", "text/csv; charset=utf-8"), ("text", "text/plain; charset=utf-8")] {
         let answer = rig.call("red", Method::GET, &format!("{of}/tree?format={form}")).send().await.unwrap();

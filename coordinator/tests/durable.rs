@@ -345,7 +345,7 @@ fn a_job_that_never_gets_further_is_dead() {
         assert_eq!(end.state, EndState::Dead);
         assert!(end.reason.unwrap().contains("without progress"));
         // Each try waited for longer than the one before.
-        assert!(start.elapsed() > Duration::from_secs(120), "{:?}", start.elapsed());
+        assert!(start.elapsed() > Duration::from_secs(60), "{:?}", start.elapsed());
     });
 }
 
