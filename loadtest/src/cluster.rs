@@ -206,6 +206,11 @@ impl Cluster {
         std::fs::write(self.settings(), text).context("write the settings")
     }
 
+    /// What the members are told beside their settings, as of `--set`.
+    pub fn sets(&self) -> &[String] {
+        &self.plan.settings
+    }
+
     /// The settings of all members.
     pub fn settings(&self) -> PathBuf {
         self.folder.path().join("kudzu.toml")

@@ -82,6 +82,7 @@ pub async fn same(kudzu: &Path, scale: f64) -> anyhow::Result<Value> {
     let mut command = Command::new(kudzu);
     command.args(["pivot", "--quiet", "--format", "json", "--salt", "1", "--allow-private", "--at"]);
     command.arg(&cluster.at).arg("--config").arg(cluster.settings()).args(&cluster.seeds);
+    command.args(cluster.sets().iter().flat_map(|s| ["--set", s]));
     let output = tokio::task::block_in_place(|| command.output()).context("run one process")?;
     ensure!(output.status.success(), "one process: {}", String::from_utf8_lossy(&output.stderr));
     let alone: Value = serde_json::from_slice(&output.stdout).context("read what one process says")?;
