@@ -11,11 +11,13 @@ use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::task::{self, Shutdown, Task};
+use kudzu_shared::telemetry::otlp;
 use kudzu_shared::time::{Clock, SystemClock};
 use kudzu_shared::{broker, cache, limits};
 use kudzu_worker::sources::Error as SourcesError;
 use kudzu_worker::{Registry, Worker, WorkerConfig};
 
+use crate::cluster;
 use crate::exit::Failure;
 use crate::off::Off;
 
@@ -76,7 +78,8 @@ impl Engine {
     /// among them no resolver is needed.
     ///
     /// # Errors
-    /// When a list cannot be read, there is no resolver, or its sockets cannot be bound.
+    /// When a list cannot be read, there is no resolver, its sockets cannot be bound, or traces
+    /// cannot be exported.
     pub async fn start(
         config: &Config,
         registry: Registry,
@@ -84,6 +87,7 @@ impl Engine {
         workers: u16,
     ) -> Result<Self, Failure> {
         let packs = Packs::load(&config.packs.files).map_err(|e| Failure::Usage(e.into()))?;
+        otlp::start(&config.telemetry, "kudzu", &cluster::name()).context("telemetry.otlp")?;
         let shutdown = Shutdown::new(DRAIN);
         let broker = Arc::new(broker::Memory::new(QUEUE));
         let cache = Arc::new(cache::Memory::new(config.worker.cache_bytes));

@@ -86,7 +86,7 @@ mod tests {
         };
         assert!(ask("/healthz").await.starts_with("HTTP/1.1 200"));
         assert!(ask("/readyz").await.starts_with("HTTP/1.1 200"));
-        assert!(ask("/metrics").await.contains("kudzu_limiter_wait_seconds_count"));
+        assert!(ask("/metrics").await.contains("kudzu_breakers_open 0"));
         broker.close();
         let said = ask("/readyz").await;
         assert!(said.starts_with("HTTP/1.1 503") && said.contains("down"), "{said}");

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use kudzu_cli::{Cli, console::Console, exit, files, interrupt};
+use kudzu_shared::telemetry::otlp;
 
 /// Millions of small pieces pass between tasks: a quarter of the time went into the system's
 /// allocator.
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
                 true => runtime.block_on(kudzu_cli::run(cli)),
                 false => runtime.block_on(interrupt::guarded(kudzu_cli::run(cli))),
             };
+            otlp::stop();
             // What still runs must not keep an interrupted command alive.
             runtime.shutdown_background();
             outcome

@@ -228,4 +228,9 @@ pub trait Resolver: Send + Sync + 'static {
 
     /// Whom it asks; empty where it asks nobody.
     fn servers(&self) -> Vec<SocketAddr>;
+
+    /// Questions that all of these may have at a time now; `None` where it follows no windows.
+    fn window(&self) -> Option<u32> {
+        None
+    }
 }

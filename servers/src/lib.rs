@@ -1,8 +1,9 @@
 //! Private RabbitMQ, Redis and S3 servers on free ports of 127.0.0.1, as `scripts/setup.sh`
 //! installs them. They keep their data in a folder of their own, and end with whoever started
-//! them, however that ends.
+//! them, however that ends. And a collector of traces, in the process itself.
 
 mod child;
+mod collector;
 mod process;
 mod rabbitmq;
 mod redis;
@@ -12,6 +13,7 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
+pub use collector::{Collected, Collector};
 pub use process::Process;
 pub use rabbitmq::RabbitMq;
 pub use redis::{Redis, RedisCluster, RedisSentinel};

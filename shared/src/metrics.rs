@@ -1,5 +1,7 @@
 //! Metrics for Prometheus, their names in one place. No label says what is looked up.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::OnceLock;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -8,12 +10,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 /// A source, and how its lookup ended.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Lookup {
-    /// Source instance.
+    /// Source instance; `unknown` where there is none of the name.
     pub source: String,
     /// `found`, `empty`, `failed`, `throttled`, `skipped`, `dead`.
     pub end: &'static str,
@@ -36,24 +38,51 @@ pub struct CacheAnswer {
 /// What a message is.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct Message {
-    /// `task` or `job`.
+    /// `task`, `job` or `result`.
     pub kind: &'static str,
 }
 
-/// All metrics of this process.
+/// A class of sources.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct OfClass {
+    /// `dns`, `http` or `local`.
+    pub class: &'static str,
+}
+
+/// What a child process died of.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct Death {
+    /// `own` (of what it looked up), `outside` (somebody ended it) or `start` (it never began).
+    pub cause: &'static str,
+}
+
+/// All metrics of this process. A coordinator counts some of them, a worker others.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     /// Lookups answered by this worker.
     pub lookups: Family<Lookup, Counter>,
+    /// Lookups that this worker asks now.
+    pub in_flight: Family<OfClass, Gauge>,
     /// Cache entries that were asked for.
     pub cache: Family<CacheAnswer, Counter>,
-    /// How long lookups waited for the limits of their upstreams.
-    pub limiter_wait: Histogram,
-    /// Breakers that are open.
+    /// How long lookups waited for the limits of their upstreams; of a DNS task the lookup that
+    /// waited longest.
+    pub limiter_wait: Family<OfClass, Histogram>,
+    /// Breakers that are not closed.
     pub breakers_open: Gauge,
+    /// Questions that all resolvers may have at a time.
+    pub dns_window: Gauge,
     /// Messages that were delivered again.
     pub redelivered: Family<Message, Counter>,
+    /// Messages that could not be read.
+    pub damaged: Family<Message, Counter>,
+    /// Results that nobody waited for any more.
+    pub unroutable: Counter,
+    /// Children started, for tasks that came again.
+    pub children: Counter,
+    /// Children that ended before their work.
+    pub child_deaths: Family<Death, Counter>,
     /// Lookups that killed a child process and were set aside.
     pub poisoned: Counter,
     /// From submit to the first take-over of a job.
@@ -76,61 +105,53 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.001, 2.0, 22))
 }
 
+/// Puts metrics under their names.
+struct Names(Registry);
+
+impl Names {
+    fn put<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn time<M: Metric + Clone>(&mut self, name: &str, help: &str, metric: M) -> M {
+        self.0.register_with_unit(name, help, Unit::Seconds, metric.clone());
+        metric
+    }
+
+    fn times<L>(&mut self, name: &str, help: &str) -> Family<L, Histogram>
+    where
+        L: Clone + Hash + Eq + EncodeLabelSet + Debug + Send + Sync + 'static,
+    {
+        self.time(name, help, Family::new_with_constructor(seconds as fn() -> Histogram))
+    }
+}
+
 impl Metrics {
     fn new() -> Self {
-        let mut registry = Registry::with_prefix("kudzu");
-        let lookups = Family::default();
-        registry.register("lookups", "Lookups answered, by source and end", lookups.clone());
-        let cache = Family::default();
-        registry.register("cache_requests", "Cache entries asked for", cache.clone());
-        let limiter_wait = seconds();
-        registry.register_with_unit(
-            "limiter_wait",
-            "Wait for the limits of an upstream",
-            Unit::Seconds,
-            limiter_wait.clone(),
-        );
-        let breakers_open = Gauge::default();
-        registry.register("breakers_open", "Upstreams that are spared for now", breakers_open.clone());
-        let redelivered = Family::default();
-        registry.register("redelivered", "Messages delivered again", redelivered.clone());
-        let poisoned = Counter::default();
-        registry.register("poisoned", "Lookups that kill their process", poisoned.clone());
-        let queue_wait = seconds();
-        registry.register_with_unit(
-            "queue_wait",
-            "From the submit of a job to its first take-over",
-            Unit::Seconds,
-            queue_wait.clone(),
-        );
-        let jobs: Family<JobEnd, Histogram> = Family::new_with_constructor(seconds);
-        registry.register_with_unit("job_duration", "From submit to end", Unit::Seconds, jobs.clone());
-        let gauge = |registry: &mut Registry, name: &str, help: &str| {
-            let gauge = Gauge::default();
-            registry.register(name, help, gauge.clone());
-            gauge
-        };
-        let jobs_running = gauge(&mut registry, "jobs_running", "Jobs that run here");
-        let jobs_open = gauge(&mut registry, "jobs_open", "Jobs without an end in the whole cluster");
-        let outstanding = gauge(&mut registry, "outstanding_questions", "Questions sent and not answered");
-        let window = gauge(&mut registry, "window_questions", "Questions that one job may have outstanding");
-        let duplicates = Counter::default();
-        registry.register("duplicates", "Results for lookups that had ended", duplicates.clone());
+        let mut names = Names(Registry::with_prefix("kudzu"));
+        let n = &mut names;
         Self {
-            registry,
-            lookups,
-            cache,
-            limiter_wait,
-            breakers_open,
-            redelivered,
-            poisoned,
-            queue_wait,
-            jobs,
-            jobs_running,
-            jobs_open,
-            outstanding,
-            window,
-            duplicates,
+            lookups: n.put("lookups", "Lookups answered, by source and end", Family::default()),
+            in_flight: n.put("lookups_in_flight", "Lookups that are asked now", Family::default()),
+            cache: n.put("cache_requests", "Cache entries asked for", Family::default()),
+            limiter_wait: n.times("limiter_wait", "Wait for the limits of an upstream"),
+            breakers_open: n.put("breakers_open", "Upstreams that are spared for now", Gauge::default()),
+            dns_window: n.put("dns_window", "Questions that resolvers may have at a time", Gauge::default()),
+            redelivered: n.put("redelivered", "Messages delivered again", Family::default()),
+            damaged: n.put("damaged", "Messages that could not be read", Family::default()),
+            unroutable: n.put("unroutable", "Results that nobody waited for any more", Counter::default()),
+            children: n.put("children", "Child processes started", Counter::default()),
+            child_deaths: n.put("child_deaths", "Child processes that ended early", Family::default()),
+            poisoned: n.put("poisoned", "Lookups that kill their process", Counter::default()),
+            queue_wait: n.time("queue_wait", "From the submit of a job to its first take-over", seconds()),
+            jobs: n.times("job_duration", "From submit to end"),
+            jobs_running: n.put("jobs_running", "Jobs that run here", Gauge::default()),
+            jobs_open: n.put("jobs_open", "Jobs without an end in the whole cluster", Gauge::default()),
+            outstanding: n.put("outstanding_questions", "Questions sent and not answered", Gauge::default()),
+            window: n.put("window_questions", "Questions one job may have outstanding", Gauge::default()),
+            duplicates: n.put("duplicates", "Results for lookups that had ended", Counter::default()),
+            registry: names.0,
         }
     }
 
@@ -172,5 +193,30 @@ mod tests {
             assert!(text.contains(line), "{line} is missing:\n{text}");
         }
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn every_metric_is_explained() {
+        let m = Metrics::new();
+        // Those with labels are told once there is one.
+        drop(m.lookups.get_or_create(&Lookup { source: "x".into(), end: "found" }));
+        drop(m.jobs.get_or_create(&JobEnd { state: "dead" }));
+        drop(m.cache.get_or_create(&CacheAnswer { answer: "hit" }));
+        drop(m.child_deaths.get_or_create(&Death { cause: "own" }));
+        drop(m.redelivered.get_or_create(&Message { kind: "task" }));
+        drop(m.damaged.get_or_create(&Message { kind: "task" }));
+        drop(m.in_flight.get_or_create(&OfClass { class: "dns" }));
+        drop(m.limiter_wait.get_or_create(&OfClass { class: "dns" }));
+        let said = include_str!("../../docs/CLUSTER.md");
+        let text = m.text();
+        let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE ")).filter_map(|l| l.split_once(' '));
+        let mut all = 0;
+        for (name, kind) in types {
+            let of_samples = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            let row = format!("| `{of_samples}` | {kind} |");
+            assert!(said.contains(&row), "docs/CLUSTER.md has no {row}");
+            all += 1;
+        }
+        assert_eq!(said.matches("| `kudzu_").count(), all, "docs/CLUSTER.md names more than there are");
     }
 }

@@ -19,6 +19,17 @@ pub enum Class {
     Local,
 }
 
+impl Class {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Class::Dns => "dns",
+            Class::Http => "http",
+            Class::Local => "local",
+        }
+    }
+}
+
 /// Whom a lookup reaches (the opsec question).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -36,7 +36,24 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let future = future.instrument(tracing::info_span!("task", name));
+    // Not called "name": that is what JSON calls the span itself.
+    start(name, future.instrument(tracing::info_span!("run", task = name)))
+}
+
+/// The same for a task that outlives the work that starts it: its span is within no other.
+pub fn spawn_apart<F>(name: &'static str, future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    start(name, future.instrument(tracing::info_span!(parent: None, "run", task = name)))
+}
+
+fn start<F>(name: &'static str, future: F) -> Task<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
     #[expect(clippy::disallowed_methods, reason = "the one place that names tasks and ties them to an owner")]
     let handle = tokio::spawn(future);
     Task { name, handle }

@@ -11,6 +11,7 @@ use kudzu_shared::archive::{self, Store, refuses_to_overwrite};
 use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
 use kudzu_shared::task::Shutdown;
+use kudzu_shared::telemetry::otlp;
 use kudzu_shared::time::SystemClock;
 use tokio::net::TcpListener;
 
@@ -34,6 +35,7 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
     config.api.listen = args.listen.unwrap_or(config.api.listen);
     guard(&config)?;
     let name = args.name.clone().unwrap_or_else(name);
+    otlp::start(&config.telemetry, "kudzu-coordinator", &name).context("telemetry.otlp")?;
     let backs = Backs::connect(&config, &name)?;
     let archive = Store::from_url(&config.archive).map_err(|e| Failure::Usage(e.into()))?;
     if config.archive.url == "memory:" {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kudzu_shared::source::Class;
 use kudzu_shared::task::{self, Shutdown};
+use kudzu_shared::telemetry::otlp;
 use kudzu_shared::time::{Clock, SystemClock};
 use kudzu_worker::{ChildCommand, Worker, WorkerConfig};
 
@@ -26,6 +27,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub async fn run(global: &Global, args: &Args) -> Outcome {
     let config = settings::load(global, &EngineArgs::default())?;
     let name = args.name.clone().unwrap_or_else(name);
+    otlp::start(&config.telemetry, "kudzu-worker", &name).context("telemetry.otlp")?;
     let backs = Backs::connect(&config, &name)?;
     let registry = embedded::registry(&config)?;
     let classes: Vec<Class> = if args.classes.is_empty() {

@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use kudzu_shared::broker::Health;
 use kudzu_shared::config::Scope;
-use kudzu_shared::job::JobId;
+use kudzu_shared::job::{Budgets, JobId, JobSpec};
 use kudzu_shared::time::rfc3339;
+use kudzu_shared::trace::{Span, Traceparent};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,7 @@ use super::views::{Job, Jobs, State};
 use crate::cluster::record::{About, Record, keyed_id};
 use crate::cluster::{Accepted, SubmitError};
 use crate::hex;
+use crate::plan::Plan;
 
 /// Jobs on one page, where it is not said, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -94,7 +96,20 @@ impl Api {
             now: self.now_ms().div_euclid(1000),
         };
         let (spec, plan, budgets) = request.job(id, &context).map_err(Problem::invalid)?;
-        self.cluster.submit(&spec, &plan, &budgets, about).await.map_err(refused)
+        self.traced(spec, plan, budgets, about).await
+    }
+
+    /// Submits a job with a trace: its submitter's, or one that begins here.
+    async fn traced(
+        &self,
+        spec: JobSpec,
+        plan: Plan,
+        budgets: Budgets,
+        about: About,
+    ) -> Result<Accepted, Problem> {
+        let span = Span::submit(about.trace.as_deref(), spec.id);
+        let about = About { trace: span.traceparent(), ..about };
+        span.run(self.cluster.submit(&spec, &plan, &budgets, about)).await.map_err(refused)
     }
 }
 
@@ -179,7 +194,7 @@ fn digest(body: &[u8]) -> String {
 /// The caller's trace, if it has one (W3C Trace Context, version 00).
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
-    kudzu_shared::trace::is_traceparent(text).then(|| text.to_owned())
+    Traceparent::parse(text).map(|parent| parent.to_string())
 }
 
 /// Which page of a list.
@@ -299,6 +314,7 @@ pub(super) async fn cancel(
 pub(super) async fn replay(
     With(api): With<Api>,
     caller: Caller,
+    headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Submit)?;
@@ -316,8 +332,8 @@ pub(super) async fn replay(
         submitted_ms: api.now_ms(),
         replay_of: Some(old),
         request: record.request.clone(),
-        trace: None,
+        trace: traceparent(&headers),
     };
-    let accepted = api.cluster.submit(&spec, &plan, &budgets, about).await.map_err(refused)?;
+    let accepted = api.traced(spec, plan, budgets, about).await?;
     accepted_response(&api, accepted).await
 }

@@ -192,6 +192,7 @@ impl Cluster {
             Ok(Err(error)) => tracing::warn!(%error, job = %id, "accepted; the sweep publishes its message"),
             Err(_) => tracing::warn!(job = %id, "accepted; the sweep publishes its message"),
         }
+        tracing::info!(job = %id, repeated, "accepted");
         Ok(Accepted { record, repeated })
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use kudzu_shared::archive::Put;
 use kudzu_shared::broker::Delivery;
 use kudzu_shared::job::JobId;
-use kudzu_shared::metrics::{JobEnd, metrics};
+use kudzu_shared::metrics::metrics;
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::task;
 use kudzu_shared::wire::{Due, Over};
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Event, Running};
 use super::shelf::{EndState, Ended, ShelfError};
-use super::take::{AGAIN, Ready, give_back, new_claim, seconds};
+use super::take::{AGAIN, Ready, count_end, give_back, new_claim};
 use super::{Shared, journal, result};
 use crate::model::JobResult;
 use crate::run::{self, Handle, Known, Start};
@@ -133,7 +133,7 @@ impl Owner {
             epoch,
             age: Duration::from_millis(age),
             known,
-            trace: ready.record.trace.clone(),
+            trace: ready.trace,
             journal: Some(entries),
             ..Start::new(ready.spec, ready.plan, ready.budgets)
         };
@@ -341,9 +341,6 @@ impl Owner {
             }
         };
         let ended_ms = shared.options.run.clock.now_ms();
-        let word = if state == EndState::Complete { "complete" } else { "partial" };
-        let took = seconds(ended_ms - self.submitted_ms);
-        metrics().jobs.get_or_create(&JobEnd { state: word }).observe(took);
         let end = Ended { epoch: self.epoch, state, reason, ended_ms, result: Some(record) };
         self.end(&end).await
     }
@@ -361,6 +358,9 @@ impl Owner {
             match shelf.end(self.id, end).await {
                 Ok(ended) => {
                     tracing::info!(job = %self.id, epoch = end.epoch, counts = ended.epoch, "ended");
+                    if ended.epoch == end.epoch {
+                        count_end(end.state, end.ended_ms - self.submitted_ms);
+                    }
                     break;
                 }
                 Err(error) => tracing::warn!(%error, job = %self.id, "a job's end is not written"),

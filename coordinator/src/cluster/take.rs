@@ -7,7 +7,8 @@ use std::time::Duration;
 use kudzu_shared::archive::Put;
 use kudzu_shared::broker::{Delivery, Durability};
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
-use kudzu_shared::metrics::{Message, metrics};
+use kudzu_shared::metrics::{JobEnd, Message, metrics};
+use kudzu_shared::trace::Span;
 use kudzu_shared::wire::Due;
 use tokio::sync::mpsc;
 
@@ -39,6 +40,8 @@ pub(super) struct Ready {
     pub(super) spec: JobSpec,
     pub(super) plan: Plan,
     pub(super) budgets: Budgets,
+    /// What its tasks are parts of.
+    pub(super) trace: Option<String>,
 }
 
 /// Takes a job that is due.
@@ -62,7 +65,12 @@ pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery
     match claim(&shared, &due, &delivery).await {
         Ok(Claimed::Moot) => delivery.settle.ack(),
         Ok(Claimed::Stopping) => delivery.settle.requeue(),
-        Ok(Claimed::Yes(ready)) => Owner::run(shared, handle, *ready, delivery).await,
+        Ok(Claimed::Yes(mut ready)) => {
+            let span = Span::job(ready.record.trace.as_deref(), ready.id, ready.epoch);
+            ready.trace = span.traceparent();
+            span.inside(|| tracing::info!(job = %ready.id, epoch = ready.epoch, "taken"));
+            span.run(Owner::run(shared, handle, *ready, delivery)).await;
+        }
         Err(error) if error.is_damage() => {
             tracing::error!(%error, job = %due.job, "a job cannot be run");
             match bury(&shared, due.job, 0, &error.to_string()).await {
@@ -87,6 +95,7 @@ pub(super) async fn give_back(shared: &Shared, delivery: Delivery, error: &Shelf
 /// Sets a message aside that another version wrote.
 async fn park(shared: &Shared, delivery: Delivery, error: &kudzu_shared::wire::Error) {
     tracing::error!(%error, queue = PARKED, "a message cannot be read and is parked");
+    metrics().damaged.get_or_create(&Message { kind: "job" }).inc();
     let broker = &shared.options.run.broker;
     let parked = async {
         broker.declare(PARKED, Durability::Durable).await?;
@@ -147,6 +156,7 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
         if stalled >= STALLED * EXCUSED {
             let reason = "it was taken over again and again without progress";
             bury(shared, id, last, reason).await?;
+            count_end(EndState::Dead, shared.options.run.clock.now_ms() - record.submitted_ms);
             tracing::error!(job = %id, reason, "a job is dead");
             return Ok(Claimed::Moot);
         }
@@ -170,11 +180,11 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
         let claim = new_claim(shared, segments, stalled);
         match shelf.claim(id, epoch, &claim).await? {
             Put::Created => {
-                tracing::info!(job = %id, epoch, "taken");
                 if epoch == 1 {
                     metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
                 }
-                return Ok(Claimed::Yes(Box::new(Ready { id, epoch, record, spec, plan, budgets })));
+                let ready = Ready { id, epoch, record, spec, plan, budgets, trace: None };
+                return Ok(Claimed::Yes(Box::new(ready)));
             }
             Put::Exists if redelivered => {}
             Put::Exists => return Ok(Claimed::Moot),
@@ -191,8 +201,18 @@ fn pause(stalled: u32) -> Duration {
     }
 }
 
+/// Counts a job that has ended so long after its submit.
+pub(super) fn count_end(state: EndState, took_ms: i64) {
+    let state = match state {
+        EndState::Complete => "complete",
+        EndState::Partial => "partial",
+        EndState::Dead => "dead",
+    };
+    metrics().jobs.get_or_create(&JobEnd { state }).observe(seconds(took_ms));
+}
+
 /// Milliseconds as seconds; none are negative.
-pub(super) fn seconds(ms: i64) -> f64 {
+fn seconds(ms: i64) -> f64 {
     ms.max(0) as f64 / 1000.0
 }
 

@@ -14,10 +14,12 @@ use kudzu_shared::broker::{self, Broker, Consumer, Durability};
 use kudzu_shared::cache::Cache;
 use kudzu_shared::config;
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
+use kudzu_shared::metrics::{Message, metrics};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::task::{self, Shutdown, Task};
 use kudzu_shared::time::Clock;
+use kudzu_shared::trace::Span;
 use kudzu_shared::wire::Results;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -165,6 +167,8 @@ pub struct Job {
     cancel: CancellationToken,
     result: oneshot::Receiver<JobResult>,
     _task: Task<()>,
+    /// Of a job that nobody else has a span for.
+    _span: Option<Span>,
 }
 
 impl Coordinator {
@@ -204,7 +208,10 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
                     let _ = inbox.send(Arrived { results, message: Some(delivery.body) }).await;
                 }
             }
-            Err(error) => tracing::error!(%error, "results that cannot be read are dropped"),
+            Err(error) => {
+                tracing::error!(%error, "results that cannot be read are dropped");
+                metrics().damaged.get_or_create(&Message { kind: "result" }).inc();
+            }
         }
         delivery.settle.ack();
     }
@@ -221,7 +228,7 @@ impl Handle {
         self.0.gone.cancelled().await;
     }
 
-    /// Runs a job that begins now.
+    /// Runs a job that begins now, and with it its trace, where traces are exported.
     ///
     /// # Errors
     /// When the plan does not fit the sources, or there are no seeds.
@@ -232,7 +239,12 @@ impl Handle {
         budgets: Budgets,
         evidence: Option<mpsc::Sender<Vec<EvidenceRow>>>,
     ) -> Result<Job, SubmitError> {
-        self.start(Start { evidence, ..Start::new(spec, plan, budgets) })
+        let span = Span::job(None, spec.id, 1);
+        let trace = span.traceparent();
+        let start = Start { trace, evidence, ..Start::new(spec, plan, budgets) };
+        let mut job = span.inside(|| self.start(start))?;
+        job._span = Some(span);
+        Ok(job)
     }
 
     /// Runs a job.
@@ -273,7 +285,7 @@ impl Handle {
                 let _ = result_tx.send(result); // Nobody waits for a dropped job.
             }
         });
-        Ok(Job { id, progress, cancel, result, _task: task })
+        Ok(Job { id, progress, cancel, result, _task: task, _span: None })
     }
 }
 

@@ -324,6 +324,10 @@ impl Resolver for Engine {
     fn servers(&self) -> Vec<SocketAddr> {
         self.addrs.clone()
     }
+
+    fn window(&self) -> Option<u32> {
+        Some(self.server_stats().iter().fold(0, |all, s| all.saturating_add(s.window)))
+    }
 }
 
 fn any_address(v4: bool) -> SocketAddr {

@@ -5,6 +5,7 @@ use super::layers::Layers;
 use super::sections::Config;
 use super::service::{Auth, is_tenant};
 use crate::redis::Place;
+use crate::telemetry::otlp::PATH;
 use crate::time::parse_time;
 
 pub(super) fn check(config: &mut Config, layers: &mut Layers) {
@@ -21,12 +22,29 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
         layers.complain("redis.url", error.to_string());
     }
     url(layers, "client.url", &config.client.url);
+    telemetry(config, layers);
     api(config, layers);
     let coordinator = &config.coordinator;
     within(layers, "coordinator.jobs", coordinator.jobs, 1..=1_000);
     within(layers, "coordinator.open", coordinator.open, 1..=1_000_000);
     within(layers, "coordinator.hold_ms", coordinator.hold_ms, 1_000..=DAY_MS);
     within(layers, "coordinator.sweep_ms", coordinator.sweep_ms, 100..=DAY_MS);
+}
+
+fn telemetry(config: &mut Config, layers: &mut Layers) {
+    let otlp = &mut config.telemetry.otlp;
+    *otlp = otlp.take().filter(|u| !u.trim().is_empty());
+    let Some(otlp) = otlp else { return };
+    url(layers, "telemetry.otlp", otlp);
+    let Ok(read) = url::Url::parse(otlp) else { return };
+    if read.path().trim_end_matches('/').ends_with(PATH) {
+        let what = format!("ends in {PATH}, which is added to it: write \"http://HOST:4318\"");
+        layers.complain("telemetry.otlp", what);
+    }
+    if read.query().or(read.fragment()).is_some() {
+        let what = "has more than a path: write \"http://HOST:4318\"";
+        layers.complain("telemetry.otlp", what.into());
+    }
 }
 
 fn api(config: &Config, layers: &mut Layers) {
@@ -64,5 +82,39 @@ fn api(config: &Config, layers: &mut Layers) {
 fn tenant(layers: &mut Layers, key: &str, name: &str) {
     if !is_tenant(name) {
         layers.complain(key, "is no name of a tenant: write a-z, 0-9, - and _, at most 64".into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use crate::config::Config;
+
+    #[test]
+    fn a_collector_is_named_by_its_base() {
+        let otlp = |url: &str| {
+            Config::parse(Path::new("k.toml"), &format!("[telemetry]\notlp = \"{url}\""))
+                .map(|c| c.telemetry.otlp)
+        };
+        assert_eq!(otlp("http://collector:4318").unwrap().as_deref(), Some("http://collector:4318"));
+        assert_eq!((otlp("").unwrap(), Config::default().telemetry.otlp), (None, None));
+        for (url, why) in [
+            ("collector:4318", "scheme \"collector\" is not known"),
+            ("4318", "is no URL"),
+            ("grpc://collector:4317", "scheme \"grpc\" is not known"),
+            ("https://hunter2:x@collector", "holds a user or password"),
+            ("http://collector:4318/v1/traces/", "ends in v1/traces, which is added to it"),
+            ("http://collector/?key=hunter2", "has more than a path"),
+        ] {
+            let found = otlp(url).unwrap_err().to_string();
+            assert!(found.starts_with(&format!("k.toml:2: telemetry.otlp: {why}")), "{found}");
+            assert!(found.lines().count() == 1 && !found.contains("hunter2"), "{found}");
+        }
+        let vars =
+            HashMap::from([("KUDZU_TELEMETRY__OTLP".to_owned(), "https://otlp.example/kudzu".to_owned())]);
+        let config = Config::load(None, &vars, &[]).unwrap();
+        assert_eq!(config.telemetry.otlp.as_deref(), Some("https://otlp.example/kudzu"));
     }
 }

@@ -191,6 +191,7 @@ fn is_text(path: &[String]) -> bool {
         ["pdns", key] => matches!(key, "url" | "user" | "password" | "api_key" | "header" | "rdata_path"),
         ["archive", key] => matches!(key, "url" | "endpoint" | "region" | "access_key" | "secret_key"),
         ["broker" | "redis", "url"] | ["client", "url" | "token"] | ["api", "listen" | "advertise"] => true,
+        ["telemetry", "otlp"] => true,
         ["api", "tokens", _, key] => matches!(key, "tenant" | "sha256" | "expires"),
         ["sources", _, key] => {
             matches!(key, "url" | "relation" | "value" | "api_key" | "max_tlp" | "marking")

@@ -22,7 +22,7 @@ pub use sections::{
     Certs, Config, Coordinator, DeclaredSource, Dns, HttpLimits, PackFiles, Pdns, PolicyDefaults, Rdap,
     Worker,
 };
-pub use service::{Api, Auth, Broker, Client, Redis, Scope, Tenant, Token, is_tenant};
+pub use service::{Api, Auth, Broker, Client, Redis, Scope, Telemetry, Tenant, Token, is_tenant};
 pub use value::{REDACTED, Secret};
 pub use vars::{Process, Vars};
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::cluster::Archive;
-use super::service::{Api, Broker, Client, Redis, Tenant};
+use super::service::{Api, Broker, Client, Redis, Telemetry, Tenant};
 use super::value::{self, Secret};
 use crate::limits::Limit;
 use crate::marking::{Pap, Tlp};
@@ -47,6 +47,8 @@ pub struct Config {
     pub tenants: BTreeMap<String, Tenant>,
     /// The coordinator that the commands ask.
     pub client: Client,
+    /// Traces.
+    pub telemetry: Telemetry,
     /// What a job may do where it does not say.
     pub policy: PolicyDefaults,
     /// HTTP JSON sources declared without code, by name.

@@ -118,6 +118,15 @@ pub struct Tenant {
     pub pap: Pap,
 }
 
+/// What a process tells of its work beside its logs and metrics.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// The URL of an OTLP server over HTTP (`http://HOST:4318`) that collects traces. `None` for
+    /// no export.
+    pub otlp: Option<String>,
+}
+
 /// The coordinator that the commands ask.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]

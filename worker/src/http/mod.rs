@@ -16,8 +16,9 @@ use std::time::Duration;
 use kudzu_shared::config::HttpLimits;
 use kudzu_shared::limits::breaker::{Breakers, Decision, Settings};
 use kudzu_shared::limits::{Limit, Limiter, Permit};
-use kudzu_shared::metrics::metrics;
+use kudzu_shared::metrics::{OfClass, metrics};
 use kudzu_shared::outcome::Verdict;
+use kudzu_shared::source::Class;
 use kudzu_shared::time::Clock;
 use reqwest::header::{ACCEPT, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
@@ -144,7 +145,8 @@ impl Http {
             // The slot comes last: who waits for a slow upstream holds none.
             let waiting = Instant::now();
             let permit = before(end, self.limiter.acquire(upstream, limit)).await;
-            metrics().limiter_wait.observe(waiting.elapsed().as_secs_f64());
+            let of = OfClass { class: Class::Http.as_str() };
+            metrics().limiter_wait.get_or_create(&of).observe(waiting.elapsed().as_secs_f64());
             let Some(permit) = permit else {
                 let throttled = self.limiter.penalised_until(upstream).is_some();
                 return Err(if throttled { Verdict::Throttled } else { Verdict::Deadline });

@@ -1,7 +1,9 @@
 //! DNS lookups of a task: all questions go to the resolver as one batch.
 
 use kudzu_dns::{Reply, Sink};
+use kudzu_shared::metrics::{OfClass, metrics};
 use kudzu_shared::outcome::{Question, Verdict};
+use kudzu_shared::source::Class;
 use kudzu_shared::wire::LookupResult;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -29,6 +31,9 @@ struct Flight {
 
 struct Flights<'a> {
     run: &'a Run,
+    asked: Instant,
+    /// How long the lookup that waited longest waited to be sent.
+    waited: Duration,
     all: Vec<Option<Flight>>,
     open: usize,
     done: Vec<LookupResult>,
@@ -44,7 +49,9 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
         () = run.held.gone() => return,
     };
     let Ok(slots) = slots else { return };
-    let mut flights = Flights { run, all: Vec::with_capacity(open.len()), open: 0, done: Vec::new(), slots };
+    let all = Vec::with_capacity(open.len());
+    let (asked, waited, done) = (Instant::now(), Duration::ZERO, Vec::new());
+    let mut flights = Flights { run, asked, waited, all, open: 0, done, slots };
     let questions = flights.build(open);
     flights.flush().await;
     add(&context.stats.dns_questions, questions.len());
@@ -75,6 +82,8 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
         }
         flights.flush().await;
     }
+    let of = OfClass { class: Class::Dns.as_str() };
+    metrics().limiter_wait.get_or_create(&of).observe(flights.waited.as_secs_f64());
 }
 
 impl Flights<'_> {
@@ -115,7 +124,10 @@ impl Flights<'_> {
     }
 
     fn take(&mut self, batch: Vec<Reply>) {
+        let since = self.asked.elapsed();
         for reply in batch {
+            // What is not its way there and back it spent here, with the limits of resolvers.
+            self.waited = self.waited.max(since.saturating_sub(reply.rtt));
             self.reply(&reply);
         }
     }

@@ -5,6 +5,7 @@ mod cacher;
 mod child;
 mod dns;
 mod encode;
+mod flight;
 mod local;
 mod over;
 mod reporter;
@@ -265,6 +266,7 @@ impl Worker {
             begun = begun => begun?,
         };
         let _hints = spawn("worker.over", over::listen(jobs, hints));
+        let _window = spawn("worker.window", flight::watch(Arc::clone(&context.resolver)));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
         let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
         let lanes: FuturesUnordered<_> = consumers

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use kudzu_shared::broker::{self, Broker};
 use kudzu_shared::job::JobId;
+use kudzu_shared::metrics::metrics;
 use kudzu_shared::wire::{Ask, LookupResult, Results};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -155,6 +156,7 @@ impl Reporter {
                 Ok(_) => task.confirmed(n),
                 Err(broker::Error::Unroutable(_)) => {
                     add(&self.stats.unroutable, n);
+                    metrics().unroutable.inc_by(n as u64);
                     task.unwanted();
                 }
                 Err(error) => {

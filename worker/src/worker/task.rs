@@ -3,17 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kudzu_shared::broker::{self, Delivery};
+use kudzu_shared::broker::{self, Delivery, Settle};
 use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::marking::Tlp;
-use kudzu_shared::metrics::{Lookup, Message, metrics};
+use kudzu_shared::metrics::{CacheAnswer, Message, metrics};
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::{Answer, End, Part, Question, Verdict};
+use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
 use kudzu_shared::source::Class;
+use kudzu_shared::trace::Span;
 use kudzu_shared::wire::{Ask, LookupResult, Results, StoredAnswer, Task, TaskLookup};
 use tokio::time::Instant;
 
 use super::cacher::Entry;
+use super::flight::{self, Flight};
 use super::reporter::Report;
 use super::settle::Held;
 use super::stats::add;
@@ -43,6 +45,7 @@ pub(super) struct Run {
     /// When the job ends.
     pub(super) end: Option<Instant>,
     tlp: Tlp,
+    flight: Flight,
 }
 
 /// Runs a task to its end; the reporter settles its delivery. Dropped before, the task is
@@ -52,24 +55,38 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
     if redelivered {
         metrics().redelivered.get_or_create(&Message { kind: "task" }).inc();
     }
-    let mut task = match Task::decode(&body) {
+    let task = match Task::decode(&body) {
         Ok(task) if !task.lookups.is_empty() => task,
         Ok(_) => return settle.ack(),
         Err(error) => {
             // Nobody can be told: the coordinator's timer sends its lookups again.
             tracing::error!(%error, queue = super::queue(class), octets = body.len(), "a task cannot be read");
             add(&context.stats.damaged, 1);
+            metrics().damaged.get_or_create(&Message { kind: "task" }).inc();
             return settle.ack();
         }
     };
+    let span = Span::task(&task, class, redelivered);
+    span.run(look_up(context, class, task, settle, redelivered)).await;
+}
+
+async fn look_up(
+    context: Arc<Context>,
+    class: Class,
+    mut task: Task,
+    settle: Box<dyn Settle>,
+    redelivered: bool,
+) {
     add(&context.stats.tasks, 1);
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
     let held = Arc::new(Held::new(&task, settle, context.jobs.open(task.job, task.epoch)));
-    let run = Run { context, held, end, tlp: task.tlp };
+    let run = Run { context, held, end, tlp: task.tlp, flight: Flight::new(class) };
     let lookups = std::mem::take(&mut task.lookups);
     run.context.wanted(&run.held).await;
     let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, lookups).await };
+    tracing::debug!(asked = open.len(), "a task");
+    run.flight.begin(open.len());
     match (class, &run.context.children) {
         _ if open.is_empty() || run.held.is_gone() => {}
         // Whoever had it before may have died of it.
@@ -139,6 +156,11 @@ impl Run {
                 None => misses.push(lookup),
             }
         }
+        let count = |answer, n: usize| {
+            metrics().cache.get_or_create(&CacheAnswer { answer }).inc_by(n as u64);
+        };
+        count("hit", keys.len() - misses.len());
+        count("miss", misses.len());
         self.report(done).await;
         misses
     }
@@ -250,22 +272,14 @@ impl Run {
         answer.pairs.iter_mut().for_each(|p| p.marking = p.marking.max(self.tlp));
     }
 
-    /// Counts them by source and end.
-    fn count(&self, results: &[LookupResult]) {
-        for result in results {
-            let source = self.held.asks.get(usize::from(result.ask)).map_or("", |a| a.source.as_str());
-            let end = End::of(result.answer.questions.iter().map(|q| q.verdict)).as_str();
-            metrics().lookups.get_or_create(&Lookup { source: source.into(), end }).inc();
-        }
-    }
-
     /// Hands results to the reporter, and waits while it is behind.
     pub(super) async fn report(&self, results: Vec<LookupResult>) {
         if results.is_empty() {
             return;
         }
         add(&self.context.stats.lookups, results.len());
-        self.count(&results);
+        flight::count(&results, &self.held.asks, &self.context.registry);
+        self.flight.end(results.len());
         let report = Report { task: Arc::clone(&self.held), results };
         // It ends after the last task only.
         let _ = self.context.reports.send(report).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use kudzu_shared::cache::Key;
+use kudzu_shared::metrics::{CacheAnswer, metrics};
 use kudzu_shared::outcome::{Question, Verdict};
 use kudzu_shared::wire::LookupResult;
 use tokio::time::Instant;
@@ -106,6 +107,7 @@ async fn others(run: &Run, lookup: &Open) -> Turn {
         let key: [Key; 1] = [lookup.cache_key.clone()];
         let value = cache.get(&key).await.into_iter().next().flatten();
         if let Some(result) = value.and_then(|v| run.stored(lookup, &v)) {
+            metrics().cache.get_or_create(&CacheAnswer { answer: "hit" }).inc();
             return Turn::Answered(Box::new(result));
         }
         if lease.is_some() || Instant::now() >= until {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kudzu_shared::escape::Escaped;
+use kudzu_shared::metrics::{self, metrics};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::source::Class;
 use kudzu_shared::wire::Task;
@@ -118,6 +119,7 @@ impl Halves<'_> {
     /// A child died of what it did: of one of these, which it left open.
     async fn halve(&mut self, mut rest: Vec<Open>, alone: bool, why: &str) {
         add(&self.run.context.stats.child_deaths, 1);
+        died("own");
         tracing::warn!(why, open = rest.len(), "a child of the worker died of a task");
         (self.died, self.tries) = (true, 0);
         if alone && let Some(lookup) = rest.pop() {
@@ -130,6 +132,7 @@ impl Halves<'_> {
     /// Sets a lookup aside.
     async fn poison(&self, lookup: Open, why: &str) {
         add(&self.run.context.stats.poisoned, 1);
+        metrics().poisoned.inc();
         let key = lookup.key.to_string();
         let source = &lookup.source.info().name;
         tracing::error!(source, key = %Escaped(&key), why, "a lookup kills its worker: it is set aside as dead");
@@ -140,6 +143,7 @@ impl Halves<'_> {
     fn again(&mut self, death: Death, rest: Vec<Open>) -> bool {
         self.tries += 1;
         let last = self.tries > TRIES;
+        died(if matches!(death, Death::Start(_)) { "start" } else { "outside" });
         match death {
             Death::Own(why) | Death::Outside(why) => {
                 tracing::warn!(why, last, "somebody ended a child of the worker")
@@ -156,4 +160,8 @@ impl Halves<'_> {
         let refused = open.map(|lookup| self.run.refuse_open(lookup, Verdict::Deadline)).collect();
         self.run.report(refused).await;
     }
+}
+
+fn died(cause: &'static str) {
+    metrics().child_deaths.get_or_create(&metrics::Death { cause }).inc();
 }

@@ -12,6 +12,7 @@ mod tie;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kudzu_shared::metrics::metrics;
 use kudzu_shared::source::Class;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -26,15 +27,6 @@ pub(super) use halve::run;
 
 /// Children at a time.
 const CHILDREN: usize = 4;
-
-/// What a class is called on the command line of a child.
-const fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Dns => "dns",
-        Class::Http => "http",
-        Class::Local => "local",
-    }
-}
 
 /// The children of a worker.
 pub(super) struct Children {
@@ -95,6 +87,7 @@ impl Place<'_> {
     /// A child of its own.
     async fn fresh(&self, stats: &Stats) -> Result<Box<Process>, Death> {
         add(&stats.children, 1);
+        metrics().children.inc();
         Process::start(&self.children.command, self.class).await
     }
 

@@ -10,14 +10,13 @@ use std::time::Duration;
 
 use kudzu_shared::escape;
 use kudzu_shared::source::Class;
-use kudzu_shared::task::{Task, spawn};
+use kudzu_shared::task::{Task, spawn_apart};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::class_name;
 use super::frame::{self, Frame};
 
 /// How long a child may take until it is ready: it checks its resolvers first.
@@ -49,7 +48,7 @@ impl ChildCommand {
     fn command(&self, class: Class) -> Command {
         let mut command = Command::new(&self.program);
         command.arg0("kudzu").args(&self.args);
-        command.args(["--class", class_name(class), "--parent", &std::process::id().to_string()]);
+        command.args(["--class", class.as_str(), "--parent", &std::process::id().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Of a terminal's signals only the parent hears, and says what becomes of its child.
         command.process_group(0).kill_on_drop(true);
@@ -90,7 +89,8 @@ impl Process {
         else {
             return Err(Death::Start("it has no pipes".into()));
         };
-        let log = spawn("worker.child.log", log(pid, stderr));
+        // It may serve other tasks after this one.
+        let log = spawn_apart("worker.child.log", log(pid, stderr));
         let stdout = BufReader::new(stdout);
         let mut process = Box::new(Self { child, stdin, stdout, log, done: 0 });
         match tokio::time::timeout(START, process.read()).await {

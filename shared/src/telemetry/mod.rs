@@ -1,4 +1,8 @@
-//! Logs: readable on a terminal, JSON elsewhere; upstream data only in fields, and escaped.
+//! Logs: readable on a terminal, JSON elsewhere; upstream data only in fields, and escaped. And
+//! traces for whoever collects them: `otlp`.
+
+mod lines;
+pub mod otlp;
 
 use std::io::{self, IsTerminal as _, Write};
 
@@ -6,9 +10,10 @@ use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::{Process, Vars as _};
-use crate::escape;
+use crate::{escape, trace};
 
 /// Characters of one field that are logged at most.
 const MAX_FIELD: usize = 2000;
@@ -73,12 +78,14 @@ where
 {
     let read = |text: &str| EnvFilter::try_new(text).map_err(|e| Error::Filter(filter.to_owned(), e));
     read(filter)?;
-    // It warns of messages that come back with all that is in them. What is asked for still holds.
-    let filter = read(&format!("lapin=error,{filter}"))?;
-    let logs = fmt::fmt().with_env_filter(filter);
+    // It warns of messages that come back with all that is in them. Whatever else is left out,
+    // lines know their trace. What is asked for still holds.
+    let filter = read(&format!("lapin=error,{}=error,{filter}", trace::TARGET))?;
+    let spans = tracing_subscriber::registry().with(lines::Ids);
     if json {
-        let logs = logs.json().flatten_event(true).with_current_span(true).with_span_list(false);
-        return Ok(Box::new(logs.with_writer(Harmless(writer)).finish()));
+        let logs = fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        let logs = logs.map_event_format(lines::Traced).with_writer(Harmless(writer));
+        return Ok(Box::new(spans.with(logs).with(filter)));
     }
     let fields = fmt::format::debug_fn(|out, field, value| {
         // Formatted first: a value may hold what a terminal would obey.
@@ -86,7 +93,8 @@ where
         let text = escape::shorten(&text, MAX_FIELD);
         if field.name() == "message" { write!(out, "{text}") } else { write!(out, "{field}={text}") }
     });
-    Ok(Box::new(logs.with_ansi(ansi).fmt_fields(fields.delimited(" ")).with_writer(writer).finish()))
+    let logs = fmt::layer().with_ansi(ansi).fmt_fields(fields.delimited(" ")).with_writer(writer);
+    Ok(Box::new(spans.with(logs).with(filter)))
 }
 
 /// Writes JSON lines with every hidden character as an escape of JSON; outside of strings
@@ -174,6 +182,36 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
         assert_eq!(line["upstream"], HOSTILE);
         assert_eq!(line["text"], HOSTILE);
+    }
+
+    /// Also those of a span within, and whatever the filter leaves out.
+    #[test]
+    fn every_line_of_a_job_has_its_trace() {
+        let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = format!("00-{id}-00f067aa0ba902b7-01");
+        for (json, filter) in [(true, "info"), (false, "info"), (true, "error"), (true, "kudzu_shared=warn")]
+        {
+            let page = Page::default();
+            let writer = page.clone();
+            let subscriber = subscriber(filter, json, false, move || writer.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                tracing::error!("before");
+                let job = trace::Span::job(Some(&parent), crate::job::JobId(7), 2);
+                job.inside(|| {
+                    tracing::error!("in it");
+                    tracing::error_span!("within", task = "journal").in_scope(|| tracing::error!("deeper"));
+                });
+                tracing::error!("after");
+            });
+            let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            let with: Vec<bool> = lines.iter().map(|l| l.contains(id)).collect();
+            assert_eq!(with, [false, true, true, false], "{filter}: {text}");
+            if json {
+                let line: serde_json::Value = serde_json::from_str(lines[2]).unwrap();
+                assert_eq!((&line["trace_id"], &line["span"]["task"]), (&id.into(), &"journal".into()));
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,254 @@
+//! A job's trace from its submit to its tasks, in the log and at a collector; and what a
+//! coordinator measures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use common::case::Case;
+use kudzu_coordinator::StartOptions;
+use kudzu_coordinator::api::forms::{Forms, Kept, Wanted};
+use kudzu_coordinator::api::{self, forward};
+use kudzu_coordinator::cluster::peers::Alone;
+use kudzu_coordinator::cluster::{Cluster, Options, Running};
+use kudzu_coordinator::run::task_queue;
+use kudzu_servers::Collector;
+use kudzu_shared::archive::Store;
+use kudzu_shared::broker::{self, Broker as _, Consumer, Delivery, Durability};
+use kudzu_shared::config::{self, Telemetry};
+use kudzu_shared::job::JobId;
+use kudzu_shared::task::{self, Shutdown, Task};
+use kudzu_shared::telemetry::{self, otlp};
+use kudzu_shared::time::SystemClock;
+use kudzu_shared::trace::Traceparent;
+use kudzu_shared::{cache, wire};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A coordinator with its API; the workers are the test.
+struct Rig {
+    at: SocketAddr,
+    http: reqwest::Client,
+    broker: broker::Memory,
+    cluster: Cluster,
+    running: Running,
+    shutdown: Shutdown,
+    tasks: Box<dyn Consumer>,
+    /// What is not settled: the jobs wait for it.
+    held: Vec<Delivery>,
+    _serving: Task<io::Result<()>>,
+}
+
+struct NoForms;
+
+impl Forms for NoForms {
+    fn write(&self, _: Wanted, _: Kept<'_>, _: &mut dyn Write) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+async fn rig() -> Rig {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let case = Case::within(1, 1);
+    let shutdown = Shutdown::new(Duration::from_secs(1));
+    let broker = broker::Memory::new(64);
+    let queue = task_queue(case.catalogue[0].class);
+    broker.declare(queue, Durability::Durable).await.unwrap();
+    let tasks = broker.consume(queue, 1_000).await.unwrap();
+    let options = Options {
+        run: StartOptions {
+            config: config::Coordinator::default(),
+            broker: Arc::new(broker.clone()),
+            cache: Arc::new(cache::Memory::new(1 << 20)),
+            catalogue: case.catalogue.clone(),
+            packs: Arc::clone(&case.packs),
+            clock: Arc::new(SystemClock),
+        },
+        archive: Arc::new(Store::memory()),
+        name: "a".into(),
+        address: None,
+        jobs: 4,
+        open: 1_000,
+        hold: Duration::from_secs(600),
+        sweep: Duration::from_secs(5),
+        retention: None,
+        peers: Arc::new(Alone),
+    };
+    let (cluster, running) = Cluster::start(options, shutdown.child()).await.unwrap();
+    let router = api::router(api::Options {
+        cluster: cluster.clone(),
+        settings: config::Api { auth: config::Auth::Off, ..config::Api::default() },
+        tenants: BTreeMap::new(),
+        policy: config::PolicyDefaults::default(),
+        http: forward::client().unwrap(),
+        secret: api::secret_of("amqp://x"),
+        forms: Arc::new(NoForms),
+        shutdown: shutdown.child(),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let serving = task::spawn("api", api::serve(listener, router, 64, shutdown.child()));
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let held = Vec::new();
+    Rig { at, http, broker, cluster, running, shutdown, tasks, held, _serving: serving }
+}
+
+impl Rig {
+    async fn submit(&self, traceparent: Option<&str>) -> JobId {
+        let case = Case::within(1, 1);
+        let seeds: Vec<String> = case.spec.seeds.iter().map(ToString::to_string).collect();
+        let source = &case.catalogue[0].name;
+        let request = json!({
+            "seeds": seeds, "allow_private": true, "tlp": "clear", "pap": "clear",
+            "plan_text": format!("[[ask]]\nsource = {source:?}\n"),
+        });
+        let mut call = self.http.post(format!("http://{}/v1/jobs", self.at)).json(&request);
+        if let Some(traceparent) = traceparent {
+            call = call.header("traceparent", traceparent);
+        }
+        let job: Value = call.send().await.unwrap().json().await.unwrap();
+        job["id"].as_str().unwrap_or_else(|| panic!("{job}")).parse().unwrap()
+    }
+
+    /// The trace that a job's first task has.
+    async fn traced(&mut self, job: JobId) -> Traceparent {
+        loop {
+            let delivery = tokio::time::timeout(PATIENCE, self.tasks.next()).await.unwrap().unwrap();
+            let task = wire::Task::decode(&delivery.body).unwrap();
+            self.held.push(delivery);
+            if task.job == job {
+                return Traceparent::parse(&task.trace.unwrap()).unwrap();
+            }
+        }
+    }
+
+    async fn recorded(&self, job: JobId) -> String {
+        self.cluster.shelf().record(job).await.unwrap().unwrap().trace.unwrap()
+    }
+
+    async fn measured(&self) -> String {
+        let answer = self.http.get(format!("http://{}/metrics", self.at)).send().await.unwrap();
+        answer.text().await.unwrap()
+    }
+}
+
+#[derive(Clone, Default)]
+struct Page(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Page {
+    /// What lines of a trace say, sorted: a job may be taken before its submit is through.
+    fn says(&self, trace: u128) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        let id = format!("{trace:032x}");
+        let mine = lines.filter(|l| l["trace_id"] == id);
+        let mut says: Vec<String> = mine.map(|l| l["message"].as_str().unwrap().to_owned()).collect();
+        says.sort();
+        says
+    }
+}
+
+/// One test: logs and metrics are those of the process, and so is the collector.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_follows_a_job_and_it_is_measured() {
+    let page = Page::default();
+    let writer = page.clone();
+    let subscriber = telemetry::subscriber("info", true, false, move || writer.clone()).unwrap();
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    let mut rig = rig().await;
+
+    // Without a collector a trace goes on as it came.
+    let given = Traceparent::random();
+    let first = rig.submit(Some(&given.to_string())).await;
+    assert_eq!(rig.traced(first).await, given);
+    assert_eq!(rig.recorded(first).await, given.to_string());
+    assert_eq!(page.says(given.trace), ["accepted", "taken"]);
+    // Who brings none, or nonsense, gets one.
+    for odd in [None, Some("00-x")] {
+        let job = rig.submit(odd).await;
+        let begun = rig.traced(job).await;
+        assert!(begun.is_sampled() && begun.trace != given.trace);
+        assert_eq!(rig.recorded(job).await, begun.to_string());
+        assert_eq!(page.says(begun.trace), ["accepted", "taken"]);
+    }
+
+    let measured = rig.measured().await;
+    for line in ["kudzu_jobs_running 3", "kudzu_queue_wait_seconds_count 3", "kudzu_window_questions 16384"] {
+        assert!(measured.contains(line), "{line} is missing:\n{measured}");
+    }
+    ended(&rig, first).await;
+    assert!(rig.measured().await.contains("kudzu_job_duration_seconds_count{state=\"partial\"} 1"));
+    assert!(page.says(given.trace).contains(&"ended".to_owned()));
+
+    // What cannot be read is counted.
+    let damaged = "kudzu_damaged_total{kind=\"job\"} 1";
+    rig.broker.publish(wire::Due::QUEUE, "nonsense".into()).await.unwrap();
+    until(async || rig.measured().await.contains(damaged)).await;
+
+    exported(rig).await;
+}
+
+/// With a collector, submit, job and tasks hang below one another.
+async fn exported(mut rig: Rig) {
+    let collector = Collector::start().unwrap();
+    let settings = Telemetry { otlp: Some(collector.url()) };
+    otlp::start(&settings, "kudzu-coordinator", "a").unwrap();
+    let given = Traceparent::random();
+    let job = rig.submit(Some(&given.to_string())).await;
+    let of_tasks = rig.traced(job).await;
+    let recorded = Traceparent::parse(&rig.recorded(job).await).unwrap();
+    assert!([of_tasks, recorded].iter().all(|t| t.trace == given.trace && t.is_sampled()));
+    // A job that is left has ended here.
+    rig.shutdown.begin();
+    rig.running.ended().await;
+    tokio::task::block_in_place(otlp::stop);
+    let trace = format!("{:032x}", given.trace);
+    let spans = collector.wait(PATIENCE, |all| {
+        let mine: Vec<_> = all.iter().filter(|s| s.trace == trace).cloned().collect();
+        (mine.len() == 2).then_some(mine)
+    });
+    let spans = spans.unwrap();
+    let chain: Vec<_> = ["submit", "job"]
+        .map(|name| {
+            spans.iter().find(|s| s.name == name).map(|s| (s.span.clone(), s.parent.clone())).unwrap()
+        })
+        .into();
+    let hex = |span: u64| format!("{span:016x}");
+    let want = [(hex(recorded.span), hex(given.span)), (hex(of_tasks.span), hex(recorded.span))];
+    assert_eq!(chain, want);
+}
+
+/// Cancels a job and waits for its end.
+async fn ended(rig: &Rig, job: JobId) {
+    let url = format!("http://{}/v1/jobs/{job}", rig.at);
+    rig.http.post(format!("{url}/cancel")).send().await.unwrap();
+    until(async || rig.cluster.shelf().ended(job).await.unwrap().is_some()).await;
+    until(async || rig.cluster.board().get(job).is_none()).await;
+}
+
+async fn until(is_so: impl AsyncFn() -> bool) {
+    for _ in 0..3_000 {
+        if is_so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it does not come about");
+}
