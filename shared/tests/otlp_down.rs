@@ -55,5 +55,5 @@ async fn it_costs_one_warning_and_nothing_else() {
     let stopping = Instant::now();
     tokio::task::block_in_place(otlp::stop);
     assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
-    assert_eq!(page.warnings(), 1, "once is enough for a minute");
+    assert_eq!(page.warnings(), 1, "one is enough for a minute");
 }

@@ -6,7 +6,7 @@
 
 use std::error::Error as _;
 use std::iter::successors;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -16,12 +16,12 @@ use opentelemetry::trace::{
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{
-    ExporterBuildError, Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
-};
+use opentelemetry_otlp::{ExporterBuildError, Protocol, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span, SpanData,
+    SpanExporter,
 };
 use reqwest::Client;
 use tokio::runtime::{Handle, TryCurrentError};
@@ -77,12 +77,10 @@ pub enum Error {
 pub fn start(settings: &Telemetry, service: &'static str, instance: &str) -> Result<(), Error> {
     let Some(url) = settings.otlp.as_deref().filter(|_| EXPORT.get().is_none()) else { return Ok(()) };
     let url = format!("{}/{PATH}", url.trim_end_matches('/'));
-    let sender = Sender {
-        http: client().map_err(Error::Client)?,
-        runtime: Handle::try_current().map_err(Error::Runtime)?,
-        trouble: Mutex::default(),
-    };
-    let exporter = SpanExporter::builder()
+    let why = Arc::<Mutex<String>>::default();
+    let runtime = Handle::try_current().map_err(Error::Runtime)?;
+    let sender = Sender { http: client().map_err(Error::Client)?, runtime, why: Arc::clone(&why) };
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_http()
         .with_http_client(sender)
         .with_endpoint(&url)
@@ -90,6 +88,7 @@ pub fn start(settings: &Telemetry, service: &'static str, instance: &str) -> Res
         .with_timeout(ANSWER)
         .build()
         .map_err(Error::Exporter)?;
+    let exporter = Watched { exporter, why, trouble: Mutex::default() };
     let batches = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE)
         .with_max_export_batch_size(BATCH)
@@ -176,32 +175,73 @@ fn client() -> Result<Client, reqwest::Error> {
     })
 }
 
-/// Sends messages by the HTTP client that the rest of the program uses.
+/// Says now and then that spans are lost. The exporter itself tries three times more, within the
+/// time of an answer.
 #[derive(Debug)]
-struct Sender {
-    http: Client,
-    runtime: Handle,
+struct Watched<E> {
+    exporter: E,
+    why: Arc<Mutex<String>>,
     trouble: Mutex<Trouble>,
 }
 
 #[derive(Debug, Default)]
 struct Trouble {
     warned: Option<Instant>,
-    /// Messages that were lost since then.
-    lost: u64,
+    /// Spans that were lost since then.
+    lost: usize,
 }
 
-impl Sender {
-    /// Says that a message is lost, now and then.
-    fn lost(&self, why: &str) {
+impl<E> Watched<E> {
+    fn lost(&self, spans: usize) {
         let mut trouble = lock(&self.trouble);
-        trouble.lost += 1;
+        trouble.lost += spans;
         let now = Instant::now();
         if trouble.warned.is_none_or(|at| now.duration_since(at) >= QUIET) {
-            tracing::warn!(why, messages = trouble.lost, "the collector does not take spans: they are lost");
+            let why = lock(&self.why);
+            tracing::warn!(
+                why = *why,
+                spans = trouble.lost,
+                "the collector does not take spans: they are lost"
+            );
             *trouble = Trouble { warned: Some(now), lost: 0 };
         }
     }
+}
+
+impl<E: SpanExporter> SpanExporter for Watched<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let done = self.exporter.export(batch).await;
+        if done.is_err() {
+            self.lost(spans);
+        }
+        done
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn shutdown(&self) -> OTelSdkResult {
+        self.exporter.shutdown()
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// Sends messages by the HTTP client that the rest of the program uses.
+#[derive(Debug)]
+struct Sender {
+    http: Client,
+    runtime: Handle,
+    /// What went wrong last: the exporter does not pass it on.
+    why: Arc<Mutex<String>>,
 }
 
 #[async_trait]
@@ -213,16 +253,14 @@ impl HttpClient for Sender {
             task::spawn("otlp", send(self.http.clone(), request))
         };
         match sending.await {
-            Ok(Ok(response)) if response.status().is_success() => Ok(response),
             Ok(Ok(response)) => {
-                self.lost(&format!("it answers {}", response.status()));
+                *lock(&self.why) = format!("it answers {}", response.status());
                 Ok(response)
             }
             Ok(Err(error)) => {
                 let error = error.without_url();
                 let chain = successors(error.source(), |e| (*e).source());
-                let why = chain.fold(error.to_string(), |all, e| format!("{all}: {e}"));
-                self.lost(&why);
+                *lock(&self.why) = chain.fold(error.to_string(), |all, e| format!("{all}: {e}"));
                 Err(error.into())
             }
             Err(error) => Err(error.into()), // The process ends.
