@@ -109,11 +109,13 @@ impl Rig {
             "seeds": seeds, "allow_private": true, "tlp": "clear", "pap": "clear",
             "plan_text": format!("[[ask]]\nsource = {source:?}\n"),
         });
-        let mut call = self.http.post(format!("http://{}/v1/jobs", self.at)).json(&request);
+        let call = self.http.post(format!("http://{}/v1/jobs", self.at));
+        let mut call = call.header("content-type", "application/json").body(request.to_string());
         if let Some(traceparent) = traceparent {
             call = call.header("traceparent", traceparent);
         }
-        let job: Value = call.send().await.unwrap().json().await.unwrap();
+        let answer = call.send().await.unwrap().text().await.unwrap();
+        let job: Value = serde_json::from_str(&answer).unwrap();
         job["id"].as_str().unwrap_or_else(|| panic!("{job}")).parse().unwrap()
     }
 

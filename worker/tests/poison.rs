@@ -18,6 +18,7 @@ use bytes::Bytes;
 use common::{FREE, REPLIES, Rig, Terms, nothing, pairs, parse, verdicts};
 use kudzu_shared::broker::{self, Broker, Consumer, Delivery, Durability, Error, Health, Subscription};
 use kudzu_shared::config::Config;
+use kudzu_shared::metrics::{Death, metrics};
 use kudzu_shared::observable::Observable;
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::source::Class;
@@ -158,6 +159,10 @@ async fn two_poisons_die_and_their_neighbours_do_not() {
         assert_eq!(poisoned, 2);
         assert!(deaths <= 18, "{deaths} children died");
     }
+    // Of all tests of this process, at least of these.
+    assert!(metrics().poisoned.get() >= 6);
+    let deaths = metrics().child_deaths.get_or_create_owned(&Death { cause: "own" }).get();
+    assert!(deaths >= 6 && metrics().children.get() > deaths);
 }
 
 #[tokio::test]
