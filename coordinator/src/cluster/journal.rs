@@ -16,8 +16,11 @@ use crate::run::{Known, Taken};
 
 /// Outcomes in one segment.
 const FULL: usize = 10_000;
-/// How long an outcome waits for its segment.
+/// How long an outcome waits for its segment, and how long where there are many: what is lost with
+/// a coordinator is asked again.
 const LINGER: Duration = Duration::from_secs(1);
+const MANY: usize = 256;
+const BRIEF: Duration = Duration::from_millis(200);
 /// Pause after a segment that could not be written.
 const AGAIN: Duration = Duration::from_millis(500);
 
@@ -44,9 +47,10 @@ impl Writer {
         mut flushes: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
         let mut waiting: Vec<Taken> = Vec::new();
-        let (mut outcomes, mut due, mut segment) = (0, None::<Instant>, 0);
+        let (mut outcomes, mut since, mut segment) = (0, None::<Instant>, 0);
         loop {
             let mut flushed = None;
+            let due = since.map(|since| since + if outcomes < MANY { LINGER } else { BRIEF });
             let more = tokio::select! {
                 more = entries.recv() => Some(more),
                 Some(flush) = flushes.recv() => {
@@ -60,7 +64,7 @@ impl Writer {
                 Some(Some(more)) => {
                     outcomes += more.iter().map(|t| t.outcomes).sum::<usize>();
                     waiting.extend(more);
-                    due.get_or_insert_with(|| Instant::now() + LINGER);
+                    since.get_or_insert_with(Instant::now);
                     if outcomes < FULL {
                         continue;
                     }
@@ -76,7 +80,7 @@ impl Writer {
                 waiting.clear();
                 outcomes = 0;
             }
-            due = None;
+            since = None;
             if let Some(flushed) = flushed {
                 let _ = flushed.send(()); // Who does not wait any more need not know.
             }
