@@ -349,6 +349,8 @@ async fn bad_requests_are_problems_that_say_what_to_do() {
 
     let plain = rig.call("red", Method::POST, "/v1/jobs").body("{}").send().await.unwrap();
     json(plain, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+    let twice = rig.post("red", request()).header("idempotency-key", "a").header("idempotency-key", "b");
+    json(twice.send().await.unwrap(), StatusCode::BAD_REQUEST).await;
     let key = rig.post("red", request()).header("idempotency-key", "x".repeat(300)).send().await.unwrap();
     json(key, StatusCode::BAD_REQUEST).await;
     for path in ["/v1/jobs?limit=0", "/v1/jobs?limit=x", "/v1/jobs?page=2", "/v1/jobs?cursor=00ff"] {
@@ -429,6 +431,9 @@ async fn every_route_is_described_and_nothing_else() {
     let described =
         json(rig.call("", Method::GET, "/v1/openapi.json").send().await.unwrap(), StatusCode::OK).await;
     assert!(described["openapi"].as_str().unwrap().starts_with("3.1"), "{}", described["openapi"]);
+    assert_eq!(described["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let submit = &described["paths"]["/v1/jobs"]["post"];
+    assert!(submit["responses"]["default"]["content"]["application/problem+json"].is_object(), "{submit}");
     for (path, methods) in described["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();

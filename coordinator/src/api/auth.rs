@@ -91,9 +91,11 @@ impl Tokens {
                 found = Some(known);
             }
         }
-        let known =
-            found.filter(|k| k.expires.is_none_or(|at| now < at)).ok_or_else(Problem::unauthorized)?;
-        Ok(known.caller.clone())
+        let known = found.ok_or_else(Problem::unauthorized)?;
+        match known.expires {
+            Some(at) if now >= at => Err(Problem::expired()),
+            _ => Ok(known.caller.clone()),
+        }
     }
 }
 
@@ -147,6 +149,7 @@ mod tests {
         headers.insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer secret-b"));
         let at = parse_time("2020-01-01").unwrap();
         assert!(tokens().caller(&headers, at - 1).is_ok());
-        assert!(tokens().caller(&headers, at).is_err());
+        let expired = tokens().caller(&headers, at).unwrap_err();
+        assert!(expired.status() == 401 && format!("{expired:?}").contains("expired"), "{expired:?}");
     }
 }

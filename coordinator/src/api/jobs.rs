@@ -156,9 +156,11 @@ pub(super) async fn submit(
         return Err(Problem::malformed("the body: send a JSON object"));
     }
     let request = Request::read(&body)?;
-    let key = match headers.get("idempotency-key") {
-        None => None,
-        Some(key) => {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let key = match (keys.next(), keys.next()) {
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err(Problem::malformed("Idempotency-Key: send it once")),
+        (Some(key), None) => {
             let key = key.to_str().ok().filter(|k| (1..=255).contains(&k.len()));
             Some(key.ok_or_else(|| Problem::malformed("Idempotency-Key: write 1 to 255 visible characters"))?)
         }

@@ -73,6 +73,12 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "token", title, "send Authorization: Bearer TOKEN")
     }
 
+    /// The token was valid once.
+    pub fn expired() -> Self {
+        let title = "A valid token is needed";
+        Self::new(StatusCode::UNAUTHORIZED, "token", title, "this one has expired: ask for another")
+    }
+
     /// The token may not do this.
     pub fn forbidden(scope: &str) -> Self {
         let title = "The token may not do this";

@@ -11,7 +11,9 @@ use kudzu_shared::metrics::{CONTENT_TYPE, metrics};
 use kudzu_shared::source::SourceInfo;
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, Response as Described, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::Api;
 use super::auth::Caller;
@@ -39,9 +41,32 @@ use super::problem::Problem;
         readyz,
         measured,
         openapi,
-    )
+    ),
+    modifiers(&Everywhere)
 )]
 pub struct Description;
+
+/// What holds for every route below `/v1`: it wants a token, and may fail in ways of its own.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+        let other: Described = ResponseBuilder::new()
+            .description("Whatever else goes wrong: 403, 500 and 504 among it")
+            .content("application/problem+json", problem)
+            .build();
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("token", bearer);
+        // The description itself is for everybody.
+        let wants = |path: &str| path.starts_with("/v1/") && path != "/v1/openapi.json";
+        let paths = openapi.paths.paths.iter_mut().filter(|(path, _)| wants(path));
+        for operation in paths.flat_map(|(_, item)| [&mut item.get, &mut item.post]).flatten() {
+            operation.responses.responses.insert("default".into(), other.clone().into());
+            operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+        }
+    }
+}
 
 /// Whether the process is alive.
 #[utoipa::path(get, path = "/healthz", tag = "system", responses((status = 200, body = String)))]
