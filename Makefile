@@ -41,6 +41,7 @@ demo: ## Run everything offline: a simulated internet, and a pivot from an attac
 .PHONY: test
 test: setup lint doc ## Install what is missing, then run every test, lint and check of the documentation
 	$(CARGO) test --workspace
+	$(CARGO) test --workspace --test clusters -- --ignored --test-threads=1
 	$(CARGO) test --workspace --features $(FAULTY) --test planted --test poison
 
 .PHONY: setup

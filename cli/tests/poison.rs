@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
+use std::ops::Range;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -65,8 +66,13 @@ fn a_child_serves_until_its_worker_has_no_more() {
     assert_eq!(noise.wait().unwrap().code(), Some(1));
 }
 
-fn task() -> Task {
-    let key = |i| if i == 33 { "poison.example.com".to_owned() } else { format!("h{i}.example.com") };
+/// The poison is one lookup; every 25th other one is slow.
+fn task(range: Range<u32>, poison: u32) -> Task {
+    let key = |i| match i {
+        i if i == poison => "poison.example.com".to_owned(),
+        i if i % 25 == 0 => format!("slow.h{i}.example.com"),
+        i => format!("h{i}.example.com"),
+    };
     let lookup = |i| TaskLookup { seq: i, ask: 0, questions: 1, key: Observable::parse(&key(i)).unwrap() };
     Task {
         job: JobId(7),
@@ -78,8 +84,14 @@ fn task() -> Task {
         deadline_ms: None,
         trace: None,
         asks: vec![Ask { source: "test.poison".into(), types: vec![], limit: 1 }],
-        lookups: (0..100).map(lookup).collect(),
+        lookups: range.map(lookup).collect(),
     }
+}
+
+fn worker(folder: &Path, server: &RabbitMq) -> Child {
+    let mut command = kudzu(folder);
+    command.args(["worker", "--classes", "local", "-v"]).env("KUDZU_BROKER__URL", server.uri());
+    command.env("PATH", "/nowhere").stdin(Stdio::null()).spawn().unwrap()
 }
 
 #[tokio::test]
@@ -90,12 +102,8 @@ async fn a_poison_kills_one_worker_and_then_children() {
     broker.declare(TASKS, Durability::Durable).await.unwrap();
     broker.declare(REPLIES, Durability::Exclusive).await.unwrap();
     let mut replies = broker.consume(REPLIES, 64).await.unwrap();
-    let worker = || {
-        let mut command = kudzu(folder.path());
-        command.args(["worker", "--classes", "local", "-v"]).env("KUDZU_BROKER__URL", server.uri());
-        command.env("PATH", "/nowhere").stdin(Stdio::null()).spawn().unwrap()
-    };
-    broker.publish(TASKS, task().encode().unwrap()).await.unwrap();
+    let worker = || worker(folder.path(), &server);
+    broker.publish(TASKS, task(0..100, 33).encode().unwrap()).await.unwrap();
     let mut first = worker();
     let begin = Instant::now();
     while first.try_wait().unwrap().is_none() {
@@ -118,4 +126,63 @@ async fn a_poison_kills_one_worker_and_then_children() {
     assert!(second.try_wait().unwrap().is_none(), "it lives");
     kill_process(pid(&second), Signal::TERM).unwrap();
     assert_eq!(second.wait().unwrap().code(), Some(0));
+}
+
+/// Of ten thousand lookups exactly the poison is dead, whoever else dies meanwhile.
+#[tokio::test]
+async fn workers_killed_from_outside_cost_their_tasks_nothing() {
+    const ALL: u32 = 10_000;
+    const POISON: u32 = 5_033;
+    const KILLS: u32 = 25;
+    let server = RabbitMq::start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let broker = Rabbit::new(&SecretString::from(server.uri()), "test").unwrap();
+    broker.declare(TASKS, Durability::Durable).await.unwrap();
+    broker.declare(REPLIES, Durability::Exclusive).await.unwrap();
+    let mut replies = broker.consume(REPLIES, 64).await.unwrap();
+    for start in (0..ALL).step_by(250) {
+        broker.publish(TASKS, task(start..start + 250, POISON).encode().unwrap()).await.unwrap();
+    }
+    let mut workers: Vec<Child> = (0..3).map(|_| worker(folder.path(), &server)).collect();
+    let (mut kills, mut aborts) = (0, 0);
+    let mut verdicts: HashMap<u32, Verdict> = HashMap::new();
+    let mut turn = tokio::time::interval(Duration::from_millis(200));
+    let begin = Instant::now();
+    while verdicts.len() < ALL as usize {
+        assert!(begin.elapsed() < 3 * PATIENCE, "{} of {ALL} after {kills} kills", verdicts.len());
+        tokio::select! {
+            reply = replies.next() => {
+                let reply = reply.unwrap();
+                for result in Results::decode(&reply.body).unwrap().results {
+                    verdicts.entry(result.seq).or_insert(result.answer.questions[0].verdict);
+                }
+                reply.settle.ack();
+            }
+            _ = turn.tick() => {
+                for child in &mut workers {
+                    if let Some(status) = child.try_wait().unwrap() {
+                        assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{status}");
+                        aborts += 1;
+                        *child = worker(folder.path(), &server);
+                    }
+                }
+                if kills < KILLS {
+                    let at = kills as usize % workers.len();
+                    kill_process(pid(&workers[at]), Signal::KILL).unwrap();
+                    // It may have died of the poison just before.
+                    aborts += u32::from(workers[at].wait().unwrap().signal() == Some(Signal::ABORT.as_raw()));
+                    workers[at] = worker(folder.path(), &server);
+                    kills += 1;
+                }
+            }
+        }
+    }
+    let dead: Vec<u32> = (0..ALL).filter(|seq| verdicts[seq] != Verdict::NoData).collect();
+    assert_eq!((dead, verdicts[&POISON]), (vec![POISON], Verdict::Poison));
+    assert!(aborts <= 1, "{aborts} workers died of it");
+    assert!(kills >= KILLS / 2, "{kills} kills only");
+    for child in &mut workers {
+        kill_process(pid(child), Signal::TERM).unwrap();
+        child.wait().unwrap();
+    }
 }
