@@ -48,7 +48,8 @@ async fn a_cluster_does_what_one_process_does() {
     let request = pivot(&cluster.seeds, &cluster.at, 1);
     let end = user.end(&user.submit(&request, "first").await.unwrap(), SOON).await.unwrap();
     let alone = tokio::task::block_in_place(|| embedded(&cluster));
-    assert_eq!(end.sha256.as_deref(), alone["sha256"].as_str(), "{}", cluster.logs());
+    let differs = || format!("{alone}\n{}\n{}", end.job, cluster.logs());
+    assert_eq!(end.sha256.as_deref(), alone["sha256"].as_str(), "{}", differs());
     assert!(end.conserves(), "{}", end.job);
 
     the_commands_show_it(&cluster, &end.id, alone["sha256"].as_str().unwrap());

@@ -62,7 +62,7 @@ async fn rig() -> Rig {
         scopes: scopes.to_vec(),
         expires: None,
     };
-    let all = [Scope::Read, Scope::Submit, Scope::Admin];
+    let all = [Scope::Read, Scope::Submit];
     let mut reader = token("reader", &[Scope::Read]);
     reader.tenant = "red".into();
     let settings = config::Api {

@@ -199,7 +199,7 @@ impl Cluster {
             let digest: String = digest.iter().map(|b| format!("{b:02x}")).collect();
             text.push_str(&format!(
                 "[api.tokens.t{tenant}]\ntenant = \"t{tenant}\"\nsha256 = \"{digest}\"\n\
-                 scopes = [\"read\", \"submit\", \"admin\"]\n\
+                 scopes = [\"read\", \"submit\"]\n\
                  [tenants.t{tenant}]\ntlp = \"TLP:AMBER\"\npap = \"PAP:GREEN\"\n"
             ));
         }

@@ -17,7 +17,7 @@ use kudzu_shared::broker::{self, Broker, Consumer, Durability, Health, Subscript
 use kudzu_shared::config::Config;
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::source::{Class, SourceInfo};
-use kudzu_shared::wire::Ask;
+use kudzu_shared::wire::{Ask, Results};
 use kudzu_worker::http::Exchange;
 use kudzu_worker::registry;
 use kudzu_worker::sources::{Asked, Found, HttpSource, Source, Work};
@@ -162,7 +162,8 @@ impl Broker for Deaf {
     }
 
     async fn publish(&self, queue: &str, message: Bytes) -> Result<(), broker::Error> {
-        if queue == REPLIES && self.refused.fetch_add(1, Relaxed) < 2 {
+        let results = queue == REPLIES && !Results::decode(&message).unwrap().results.is_empty();
+        if results && self.refused.fetch_add(1, Relaxed) < 2 {
             return Err(broker::Error::Closed);
         }
         self.inner.publish(queue, message).await

@@ -8,13 +8,13 @@ mod common;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use common::{FREE, REPLIES, Rig, Terms, nothing, pairs, parse, verdicts};
 use kudzu_dns::{DNSClass, Data, Ended, Question, Record, RecordType, Reply, Resolver, Sink, Verdict as Dns};
-use kudzu_shared::broker::Depth;
+use kudzu_shared::broker::{self, Depth, PARKED};
 use kudzu_shared::config::Config;
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::Observable;
@@ -22,7 +22,7 @@ use kudzu_shared::outcome::Verdict;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::wire::Ask;
 use kudzu_worker::sources::{Asked, Found, LocalSource, Source, Work};
-use kudzu_worker::{queue, registry};
+use kudzu_worker::{WorkerConfig, queue, registry};
 
 /// Every name has one address.
 fn one_address() -> Arc<dyn Resolver> {
@@ -45,6 +45,27 @@ impl Resolver for Stuck {
         // Holds the sink, as an engine does that waits for its servers.
         let _held = sink.clone();
         std::future::pending().await
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+}
+
+/// The same the first time; then it answers everything.
+#[derive(Default)]
+struct StuckOnce {
+    asked: AtomicUsize,
+}
+
+#[async_trait]
+impl Resolver for StuckOnce {
+    async fn submit(&self, questions: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
+        if self.asked.fetch_add(questions.len(), Relaxed) == 0 {
+            return Stuck.submit(questions, sink).await;
+        }
+        sink.send(questions.iter().map(|q| Reply::failed(q.token, Dns::NoData)).collect()).await;
+        Ok(())
     }
 
     fn servers(&self) -> Vec<SocketAddr> {
@@ -116,6 +137,23 @@ async fn one_slow_name_holds_back_nothing_and_ends_at_the_deadline() {
     rig.settled(Class::Dns).await;
 }
 
+/// Nothing is held for longer than the broker bears; what has been answered is not asked again.
+#[tokio::test]
+async fn what_takes_too_long_goes_back_to_the_queue() {
+    let config = Config::default();
+    let worker = WorkerConfig { hold: Duration::from_millis(200), ..WorkerConfig::new("w1", &config) };
+    let stuck = Arc::new(StuckOnce::default());
+    let broker = broker::Memory::default();
+    let its = Arc::new(broker.clone());
+    let resolver = Arc::clone(&stuck) as Arc<dyn Resolver>;
+    let mut rig = Rig::start_as(worker, registry(&config).unwrap(), resolver, broker, its).await;
+    let keys = [parse("quick.example.com"), parse("slow.example.com"), parse("slower.example.com")];
+    let results = rig.ask(Class::Dns, "dns.name", &[1], &keys).await;
+    assert!(results.iter().all(|r| verdicts(r) == [Verdict::NoData]));
+    rig.settled(Class::Dns).await;
+    assert_eq!((rig.stats.tasks.load(Relaxed), stuck.asked.load(Relaxed)), (2, 5));
+}
+
 #[tokio::test]
 async fn a_drain_gives_back_what_it_cannot_finish() {
     let rig = rig(Arc::new(Stuck)).await;
@@ -147,16 +185,18 @@ async fn a_drain_finishes_and_sends_what_it_can() {
 }
 
 #[tokio::test]
-async fn results_that_nobody_waits_for_end_the_task() {
-    let mut rig = rig(one_address()).await;
+async fn what_nobody_waits_for_is_not_asked() {
+    let rig = rig(one_address()).await;
     let keys = names(3);
     let ask = Ask { source: "dns.name".into(), types: vec![1], limit: 2000 };
     rig.send(Class::Dns, ask, &keys, FREE, "gone").await;
     rig.settled(Class::Dns).await;
-    assert_eq!(rig.stats.unroutable.load(Relaxed), 3);
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    // What was done is not lost: the next epoch finds it.
-    assert!(rig.ask(Class::Dns, "dns.name", &[1], &keys).await.iter().all(|r| r.cached));
+    assert_eq!((rig.stats.tasks.load(Relaxed), rig.stats.dns_questions.load(Relaxed)), (1, 0));
+    // Nor is a later task of the same take-over.
+    let ask = Ask { source: "dns.name".into(), types: vec![1], limit: 2000 };
+    rig.send(Class::Dns, ask, &keys, FREE, "gone").await;
+    rig.settled(Class::Dns).await;
+    assert_eq!(rig.stats.dns_questions.load(Relaxed), 0);
 }
 
 struct Panics(SourceInfo);
@@ -218,6 +258,7 @@ async fn a_damaged_task_is_set_aside() {
     }
     rig.settled(Class::Dns).await;
     assert_eq!(rig.stats.damaged.load(Relaxed), 3);
+    assert_eq!(rig.broker.depth(PARKED), Some(Depth { ready: 3, unsettled: 0 }));
     assert_eq!(rig.ask(Class::Dns, "dns.name", &[1], &names(2)).await.len(), 2);
 }
 

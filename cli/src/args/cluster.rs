@@ -169,7 +169,7 @@ pub struct Token {
     /// Whose jobs it sees
     #[arg(long, value_name = "NAME")]
     pub tenant: String,
-    /// What it may do: read, submit, admin
+    /// What it may do: read, submit
     #[arg(long, value_name = "SCOPE", value_delimiter = ',', default_value = "read,submit")]
     pub scopes: Vec<String>,
     /// Form of the answer

@@ -20,10 +20,8 @@ pub fn run(args: &Token) -> Outcome {
     if !is_tenant(&args.tenant) {
         return Err(Failure::usage("--tenant: write a-z, 0-9, - and _, at most 64"));
     }
-    if let Some(odd) = args.scopes.iter().find(|s| !["read", "submit", "admin"].contains(&s.as_str())) {
-        return Err(Failure::usage(format!(
-            "--scopes: there is no scope {odd:?}: write read, submit, admin"
-        )));
+    if let Some(odd) = args.scopes.iter().find(|s| !["read", "submit"].contains(&s.as_str())) {
+        return Err(Failure::usage(format!("--scopes: there is no scope {odd:?}: write read, submit")));
     }
     let mut octets = [0; 32];
     rand::rng().fill_bytes(&mut octets);

@@ -55,6 +55,9 @@ impl Writer {
                 more = entries.recv() => Some(more),
                 Some(flush) = flushes.recv() => {
                     flushed = Some(flush);
+                    while let Ok(more) = entries.try_recv() {
+                        waiting.extend(more);
+                    }
                     None
                 }
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,

@@ -164,7 +164,8 @@ impl Cluster {
         }
         let (id, failed) = (spec.id, |e| SubmitError::Archive(spec.id, e));
         let open = shared.open.load(Relaxed);
-        if open >= shared.options.open {
+        // What was accepted before stays accepted.
+        if open >= shared.options.open && shared.shelf.record(id).await.map_err(failed)?.is_none() {
             return Err(SubmitError::Full(open));
         }
         let mut record = Record::new(spec, plan, budgets, about);
@@ -185,7 +186,7 @@ impl Cluster {
             return Ok(Accepted { record, repeated });
         }
         shared.shelf.open(id, &record).await.map_err(failed)?;
-        shared.open.fetch_add(1, Relaxed);
+        shared.open.fetch_add(usize::from(!repeated), Relaxed);
         let due = Due { job: id, epoch: 1, trace: record.trace.clone() };
         match tokio::time::timeout(PUBLISH, shared.publish_due(&due)).await {
             Ok(Ok(())) => {}

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
 use kudzu_shared::archive::Put;
-use kudzu_shared::broker::Delivery;
+use kudzu_shared::broker::{self, Delivery};
 use kudzu_shared::job::JobId;
 use kudzu_shared::metrics::metrics;
 use kudzu_shared::outcome::{End, Verdict};
@@ -28,6 +28,8 @@ use crate::model::JobResult;
 use crate::run::{self, Handle, Known, Start};
 use crate::tree::rules::Rules;
 
+/// Take-overs without progress before a job that cannot be run here is dead.
+const ELSEWHERE: u32 = 5;
 /// How often the archive is asked whether the job is cancelled, or somebody else's.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often progress becomes an event.
@@ -52,6 +54,8 @@ enum Lost {
     Fenced,
     /// Somebody will take it, with the message that is given back.
     Left(&'static str),
+    /// The same, since it cannot be run here: that counts as a take-over without progress.
+    Refused,
 }
 
 pub(super) struct Owner {
@@ -95,6 +99,7 @@ impl Owner {
                         held.settle.ack(); // Given back, it would take the job from who has it.
                     }
                 }
+                Lost::Refused => return,
                 Lost::Left(why) => tracing::warn!(job = %id, epoch, why, "left to whoever takes it over"),
             }
             let excused = owner.shared.shelf.excuse(id, owner.lease.load(SeqCst));
@@ -141,7 +146,11 @@ impl Owner {
             Ok(job) => job,
             Err(error) => {
                 tracing::error!(%error, job = %id, "a job cannot be run here");
-                return self.bury(&error.to_string()).await;
+                // Coordinators of another version or with other sources may.
+                return match ready.stalled < ELSEWHERE {
+                    true => Some(Lost::Refused),
+                    false => self.bury(&error.to_string()).await,
+                };
             }
         };
         let (prolong, mut prolonged) = mpsc::channel(1);
@@ -299,6 +308,7 @@ impl Owner {
             Err(error) => {
                 tracing::warn!(%error, job = %self.id, "a job cannot be prolonged now");
                 running.lease.store(lease, SeqCst);
+                tokio::time::sleep(AGAIN).await;
             }
         }
     }
@@ -309,12 +319,17 @@ impl Owner {
         // Whoever takes it next shall know what is known here.
         if let Some(flush) = &self.flush {
             let (done, written) = oneshot::channel();
-            if flush.send(done).await.is_ok() {
-                let _ = tokio::time::timeout(FLUSH, written).await;
-            }
+            let flushed = async {
+                if flush.send(done).await.is_ok() {
+                    let _ = written.await;
+                }
+            };
+            let _ = tokio::time::timeout(FLUSH, flushed).await;
         }
         let due = Due { job: self.id, epoch: running.lease() + 1, trace: None };
-        match self.shared.publish_due(&due).await {
+        // Published after all, it is one of two that say the same.
+        let published = tokio::time::timeout(FLUSH, self.shared.publish_due(&due)).await;
+        match published.unwrap_or(Err(broker::Error::Closed)) {
             Ok(()) => {
                 if let Some(held) = self.held.take() {
                     held.settle.ack();

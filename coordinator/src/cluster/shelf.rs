@@ -51,6 +51,11 @@ impl ShelfError {
             ShelfError::Record(_) | ShelfError::Content(..) => true,
         }
     }
+
+    /// Whether another version wrote what this one cannot read: it is whole.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, ShelfError::Record(_))
+    }
 }
 
 /// A take-over of a job.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kudzu_shared::archive::Put;
-use kudzu_shared::broker::{Delivery, Durability};
+use kudzu_shared::broker::{self, Delivery};
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
 use kudzu_shared::metrics::{JobEnd, Message, metrics};
 use kudzu_shared::trace::Span;
@@ -29,13 +29,13 @@ const EXCUSED: u32 = 10;
 const LONGEST: u32 = 4;
 /// Pause before a job goes back that cannot be looked at now.
 pub(super) const AGAIN: Duration = Duration::from_secs(1);
-/// Where a message goes that this program cannot read.
-const PARKED: &str = "kudzu.parked";
 
 /// A job that was claimed.
 pub(super) struct Ready {
     pub(super) id: JobId,
     pub(super) epoch: u32,
+    /// Take-overs before it without progress.
+    pub(super) stalled: u32,
     pub(super) record: Record,
     pub(super) spec: JobSpec,
     pub(super) plan: Plan,
@@ -48,7 +48,10 @@ pub(super) struct Ready {
 pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery) {
     let due = match Due::decode(&delivery.body) {
         Ok(due) => due,
-        Err(error) => return park(&shared, delivery, &error).await,
+        Err(error) => {
+            let broker = &*shared.options.run.broker;
+            return broker::park(broker, "job", Due::QUEUE, delivery, &error).await;
+        }
     };
     if delivery.redelivered {
         metrics().redelivered.get_or_create(&Message { kind: "job" }).inc();
@@ -71,9 +74,15 @@ pub(super) async fn take(shared: Arc<Shared>, handle: Handle, delivery: Delivery
             span.inside(|| tracing::info!(job = %ready.id, epoch = ready.epoch, "taken"));
             span.run(Owner::run(shared, handle, *ready, delivery)).await;
         }
+        // Another version may read it. The sweep brings it back, less and less often.
+        Err(error) if error.is_foreign() => {
+            tracing::error!(%error, job = %due.job, "a job is left to coordinators of another version");
+            delivery.settle.ack();
+        }
         Err(error) if error.is_damage() => {
             tracing::error!(%error, job = %due.job, "a job cannot be run");
-            match bury(&shared, due.job, 0, &error.to_string()).await {
+            let now = shared.options.run.clock.now_ms();
+            match bury(&shared, due.job, 0, &error.to_string(), now).await {
                 Ok(()) => delivery.settle.ack(),
                 Err(error) => give_back(&shared, delivery, &error).await,
             }
@@ -92,30 +101,28 @@ pub(super) async fn give_back(shared: &Shared, delivery: Delivery, error: &Shelf
     delivery.settle.requeue();
 }
 
-/// Sets a message aside that another version wrote.
-async fn park(shared: &Shared, delivery: Delivery, error: &kudzu_shared::wire::Error) {
-    tracing::error!(%error, queue = PARKED, "a message cannot be read and is parked");
-    metrics().damaged.get_or_create(&Message { kind: "job" }).inc();
-    let broker = &shared.options.run.broker;
-    let parked = async {
-        broker.declare(PARKED, Durability::Durable).await?;
-        broker.publish(PARKED, delivery.body.clone()).await
-    };
-    match parked.await {
-        Ok(()) => delivery.settle.ack(),
-        Err(error) => {
-            tracing::warn!(%error, "it cannot be parked now");
-            delivery.settle.requeue();
-        }
-    }
-}
-
 /// Ends a job that cannot be run.
-async fn bury(shared: &Shared, id: JobId, epoch: u32, reason: &str) -> Result<(), ShelfError> {
+async fn bury(
+    shared: &Shared,
+    id: JobId,
+    epoch: u32,
+    reason: &str,
+    submitted_ms: i64,
+) -> Result<(), ShelfError> {
     let ended_ms = shared.options.run.clock.now_ms();
     let end = Ended { epoch, state: EndState::Dead, reason: Some(reason.into()), ended_ms, result: None };
     shared.shelf.end(id, &end).await?;
+    count_end(EndState::Dead, ended_ms - submitted_ms);
     shared.shelf.close(id).await
+}
+
+/// Whether a job has ended; one whose end is damaged has, too.
+async fn is_ended(shared: &Shared, id: JobId) -> Result<bool, ShelfError> {
+    match shared.shelf.ended(id).await {
+        Ok(end) => Ok(end.is_some()),
+        Err(error) if error.is_damage() => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a message led to.
@@ -131,7 +138,7 @@ enum Claimed {
 async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claimed, ShelfError> {
     let (shelf, id, redelivered) = (&shared.shelf, due.job, delivery.redelivered);
     let mut paused = None;
-    if shelf.ended(id).await?.is_some() {
+    if is_ended(shared, id).await? {
         shelf.close(id).await?;
         return Ok(Claimed::Moot);
     }
@@ -155,8 +162,7 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
         };
         if stalled >= STALLED * EXCUSED {
             let reason = "it was taken over again and again without progress";
-            bury(shared, id, last, reason).await?;
-            count_end(EndState::Dead, shared.options.run.clock.now_ms() - record.submitted_ms);
+            bury(shared, id, last, reason, record.submitted_ms).await?;
             tracing::error!(job = %id, reason, "a job is dead");
             return Ok(Claimed::Moot);
         }
@@ -170,7 +176,7 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
                     () = delivery.lost.cancelled() => return Ok(Claimed::Stopping),
                     () = shared.shutdown.stopping() => return Ok(Claimed::Stopping),
                 }
-                if shelf.ended(id).await?.is_some() {
+                if is_ended(shared, id).await? {
                     return Ok(Claimed::Moot);
                 }
                 continue;
@@ -183,7 +189,8 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
                 if epoch == 1 {
                     metrics().queue_wait.observe(seconds(claim.claimed_ms - record.submitted_ms));
                 }
-                let ready = Ready { id, epoch, record, spec, plan, budgets, trace: None };
+                let stalled = stalled / EXCUSED;
+                let ready = Ready { id, epoch, stalled, record, spec, plan, budgets, trace: None };
                 return Ok(Claimed::Yes(Box::new(ready)));
             }
             Put::Exists if redelivered => {}

@@ -14,7 +14,6 @@ use kudzu_shared::broker::{self, Broker, Consumer, Durability};
 use kudzu_shared::cache::Cache;
 use kudzu_shared::config;
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
-use kudzu_shared::metrics::{Message, metrics};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::{Class, SourceInfo};
 use kudzu_shared::task::{self, Shutdown, Task};
@@ -187,8 +186,9 @@ impl Coordinator {
         let gone = CancellationToken::new();
         let router = task::spawn("results", {
             let (inboxes, gone) = (Arc::clone(&inboxes), gone.clone());
+            let broker = Arc::clone(&options.broker);
             async move {
-                route(consumer, inboxes).await;
+                route(&*broker, consumer, inboxes).await;
                 gone.cancel();
             }
         });
@@ -197,7 +197,7 @@ impl Coordinator {
 }
 
 /// Hands results to their jobs. What no job here waits for is dropped: its epoch is over.
-async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
+async fn route(broker: &dyn Broker, mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
     while let Some(delivery) = consumer.next().await {
         match Results::decode(&delivery.body) {
             Ok(results) => {
@@ -208,9 +208,10 @@ async fn route(mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
                     let _ = inbox.send(Arrived { results, message: Some(delivery.body) }).await;
                 }
             }
+            // Their lookups are asked again in time.
             Err(error) => {
-                tracing::error!(%error, "results that cannot be read are dropped");
-                metrics().damaged.get_or_create(&Message { kind: "result" }).inc();
+                broker::park(broker, "result", "results", delivery, &error).await;
+                continue;
             }
         }
         delivery.settle.ack();

@@ -191,7 +191,9 @@ async fn serve(
 ) -> Left {
     let mut line = Connection { most, ..Connection::default() };
     let connected = tokio::time::timeout(timeout, TcpStream::connect(addr)).await;
-    let ended = match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+    let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let reached = connected.is_ok();
+    let ended = match connected {
         Ok(stream) => line.run(stream, first, &mut jobs, &answers, timeout).await,
         Err(error) => {
             line.open.insert(0, first);
@@ -202,8 +204,11 @@ async fn serve(
         tracing::debug!(server = %addr, %error, "TCP connection ended");
     }
     jobs.close();
-    let served = line.served > 0;
-    let closed_after = (served && ended.is_err() && !line.open.is_empty()).then_some(line.served);
+    // A close with questions unread is a reset, and may take answers with it: next time they are
+    // asked one by one.
+    let crowded = reached && line.served == 0 && line.open.len() > 1 && most > 1;
+    let served = line.served > 0 || crowded;
+    let closed_after = (served && ended.is_err() && !line.open.is_empty()).then_some(line.served.max(1));
     for job in line.open.into_values() {
         answers.give(job.timer, if served { Came::Closed } else { Came::Nothing });
     }

@@ -156,6 +156,24 @@ async fn a_server_may_close_after_each_answer() {
     assert!(connections.load(Relaxed) <= 70, "{connections:?}");
 }
 
+/// A reset takes answers with it that were on their way. All questions were once given up.
+#[tokio::test]
+async fn a_server_may_reset_what_asks_ahead() {
+    let (mock, connections) = truncating(|mut stream| async move {
+        let Some(first) = query(&mut stream).await else { return };
+        let ahead = tokio::time::timeout(Duration::from_millis(50), query(&mut stream)).await;
+        if ahead.is_err() {
+            let _ = stream.write_all(&found(&first)).await;
+            let _ = stream.shutdown().await;
+        }
+    })
+    .await;
+    let names: Vec<String> = (0..8).map(|i| format!("h{i}.test")).collect();
+    let all = ask(&udp(&[mock.addr], 2000, 2), &named(&names)).await;
+    assert!(all.values().all(|r| r.verdict == Verdict::Found), "{all:?}");
+    assert!(connections.load(Relaxed) <= 12, "{connections:?}");
+}
+
 #[tokio::test]
 async fn the_largest_message_is_read() {
     let (mock, _) = truncating(|mut stream| async move {

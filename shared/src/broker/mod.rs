@@ -7,9 +7,11 @@ use tokio_util::sync::CancellationToken;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod memory;
+mod park;
 pub mod rabbit;
 
 pub use memory::{Depth, Memory};
+pub use park::{PARKED, park};
 
 /// Why a broker operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,10 +28,8 @@ pub enum Error {
     /// An exclusive queue has its consumer already.
     #[error("queue {0:?} has its only consumer already")]
     InUse(String),
-    /// The queue exists and is another one.
-    #[error(
-        "queue {queue:?} exists and differs from what this version needs ({why}): delete it once it is empty"
-    )]
+    /// The queue, or the exchange, exists and is another one.
+    #[error("{queue:?} exists and differs from what this version needs ({why}): delete it once it is empty")]
     Mismatch {
         /// Which.
         queue: String,

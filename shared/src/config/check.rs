@@ -100,6 +100,7 @@ fn engine(config: &Config, layers: &mut Layers) {
     }
     within(layers, "worker.lookups", worker.lookups, 1..=1_000_000);
     within(layers, "worker.http_lookups", worker.http_lookups, 1..=100_000);
+    within(layers, "worker.hold_ms", worker.hold_ms, 1_000..=86_400_000);
     within(layers, "coordinator.window", coordinator.window, 1..=10_000_000);
     within(layers, "coordinator.task_questions", coordinator.task_questions, 1..=256);
     within(layers, "coordinator.task_delay_ms", coordinator.task_delay_ms, 0..=10_000);

@@ -328,11 +328,14 @@ pub struct Worker {
     pub http_lookups: u32,
     /// Octets of the cache in memory.
     pub cache_bytes: u64,
+    /// How long a worker holds a task before what is left of it goes back to the queue: below
+    /// RabbitMQ's consumer timeout.
+    pub hold_ms: u64,
 }
 
 impl Default for Worker {
     fn default() -> Self {
-        Self { lookups: 4096, http_lookups: 64, cache_bytes: 256 * 1024 * 1024 }
+        Self { lookups: 4096, http_lookups: 64, cache_bytes: 256 * 1024 * 1024, hold_ms: 600_000 }
     }
 }
 

@@ -100,10 +100,8 @@ pub struct Token {
 pub enum Scope {
     /// See jobs and their results.
     Read,
-    /// Submit and cancel jobs.
+    /// Submit, cancel and replay jobs.
     Submit,
-    /// See and replay what is dead, and read the metrics.
-    Admin,
 }
 
 /// What a tenant's jobs may do where they do not say.

@@ -49,6 +49,7 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
         () = run.held.gone() => return,
     };
     let Ok(slots) = slots else { return };
+    run.flight.begin(open.len());
     let all = Vec::with_capacity(open.len());
     let (asked, waited, done) = (Instant::now(), Duration::ZERO, Vec::new());
     let mut flights = Flights { run, asked, waited, all, open: 0, done, slots };

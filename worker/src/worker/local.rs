@@ -7,6 +7,7 @@ use crate::sources::{Found, Work};
 
 /// Answers every lookup.
 pub(super) async fn run(run: &Run, open: Vec<Open>) {
+    run.flight.begin(open.len());
     let upstream = run.context.upstreams.of_name("local");
     // Lookups between two turns of others.
     let turn = run.context.turn;

@@ -71,6 +71,8 @@ pub struct WorkerConfig {
     pub http_lookups: usize,
     /// Tasks taken at a time from the queue of DNS, of HTTP, and of local sources.
     pub prefetch: [u16; 3],
+    /// How long a task is held before what is left of it goes back to the queue.
+    pub hold: Duration,
     /// How long a result waits for others before it is sent.
     pub linger: Duration,
     /// What every HTTP source keeps to.
@@ -92,6 +94,7 @@ impl WorkerConfig {
             // Tasks may be small: enough of them to fill the slots all the same. HTTP tasks
             // mostly wait for their upstreams' limits.
             prefetch: [512, 256, 16],
+            hold: Duration::from_millis(config.worker.hold_ms),
             linger: Duration::from_millis(10),
             http: config.http.clone(),
             child: None,
@@ -151,8 +154,9 @@ struct Context {
     /// Local lookups between two turns of others.
     turn: usize,
     children: Option<Arc<child::Children>>,
-    /// Where it can be asked whether somebody waits for results.
-    answers: Option<Arc<dyn Broker>>,
+    /// Where tasks come from and results go to; a child has none.
+    broker: Option<Arc<dyn Broker>>,
+    hold: Duration,
 }
 
 /// What a context is made of.
@@ -164,7 +168,7 @@ struct Parts {
     clock: Arc<dyn Clock>,
     turn: usize,
     children: Option<Arc<child::Children>>,
-    answers: Option<Arc<dyn Broker>>,
+    broker: Option<Arc<dyn Broker>>,
 }
 
 /// A context, and what its lookups send.
@@ -172,7 +176,7 @@ type Made = (Context, mpsc::Receiver<reporter::Report>, mpsc::Receiver<cacher::E
 
 impl Context {
     fn new(config: &WorkerConfig, parts: Parts, stats: Arc<Stats>) -> Result<Made, http::Error> {
-        let Parts { cache, limiter, registry, resolver, clock, turn, children, answers } = parts;
+        let Parts { cache, limiter, registry, resolver, clock, turn, children, broker } = parts;
         let http = Http::new(config.http.clone(), config.http_lookups, limiter, Arc::clone(&clock))?;
         let (reports, reports_in) = mpsc::channel(BACKLOG);
         let (entries, entries_in) = mpsc::channel(BACKLOG);
@@ -192,7 +196,8 @@ impl Context {
             most,
             turn,
             children,
-            answers,
+            broker,
+            hold: config.hold,
         };
         Ok((context, reports_in, entries_in))
     }
@@ -226,7 +231,6 @@ impl Worker {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self { config, broker, cache, limiter, registry, resolver, clock, stats } = self;
         let children = config.child.clone().map(|command| Arc::new(child::Children::new(command)));
-        let answers = Some(Arc::clone(&broker));
         let parts = Parts {
             cache: Arc::clone(&cache),
             limiter,
@@ -235,7 +239,7 @@ impl Worker {
             clock,
             turn: TURN,
             children,
-            answers,
+            broker: Some(Arc::clone(&broker)),
         };
         let (context, reports_in, entries_in) = Context::new(&config, parts, Arc::clone(&stats))?;
         let reporter = reporter::Reporter {
@@ -269,9 +273,11 @@ impl Worker {
         let _window = spawn("worker.window", flight::watch(Arc::clone(&context.resolver)));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
         let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
+        // A lane that loses its queue ends the others: together they begin again.
+        let until = shutdown.child();
         let lanes: FuturesUnordered<_> = consumers
             .into_iter()
-            .map(|(class, consumer)| lane(Arc::clone(&context), class, consumer, shutdown.clone()))
+            .map(|(class, consumer)| lane(Arc::clone(&context), class, consumer, until.clone()))
             .collect();
         // Consumers live until the results are out: dropping one gives its tasks back.
         let consumers: Vec<_> = lanes.collect().await;
@@ -308,7 +314,10 @@ async fn lane(
             Some(done) = open.next(), if !open.is_empty() => ended(done),
             delivery = consumer.next() => match delivery {
                 Some(delivery) => open.push(spawn("worker.task", task::run(Arc::clone(&context), class, delivery))),
-                None => break,
+                None => {
+                    shutdown.begin();
+                    break;
+                }
             },
         }
     }

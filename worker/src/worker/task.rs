@@ -1,8 +1,10 @@
 //! One task: what is forbidden, cached or unknown is answered at once, the rest is asked.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use kudzu_shared::broker::{self, Delivery, Settle};
 use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry, ttl};
 use kudzu_shared::marking::Tlp;
@@ -45,13 +47,15 @@ pub(super) struct Run {
     /// When the job ends.
     pub(super) end: Option<Instant>,
     tlp: Tlp,
-    flight: Flight,
+    pub(super) flight: Flight,
+    /// Lookups whose results are with the reporter.
+    reported: Mutex<Vec<u32>>,
 }
 
 /// Runs a task to its end; the reporter settles its delivery. Dropped before, the task is
 /// delivered again.
 pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery) {
-    let Delivery { body, settle, redelivered, .. } = delivery;
+    let Delivery { body, settle, redelivered, lost } = delivery;
     if redelivered {
         metrics().redelivered.get_or_create(&Message { kind: "task" }).inc();
     }
@@ -60,40 +64,42 @@ pub(super) async fn run(context: Arc<Context>, class: Class, delivery: Delivery)
         Ok(_) => return settle.ack(),
         Err(error) => {
             // Nobody can be told: the coordinator's timer sends its lookups again.
-            tracing::error!(%error, queue = super::queue(class), octets = body.len(), "a task cannot be read");
             add(&context.stats.damaged, 1);
-            metrics().damaged.get_or_create(&Message { kind: "task" }).inc();
-            return settle.ack();
+            let Some(broker) = &context.broker else { return };
+            let delivery = Delivery { body, settle, redelivered, lost };
+            return broker::park(&**broker, "task", super::queue(class), delivery, &error).await;
         }
     };
     let span = Span::task(&task, class, redelivered);
-    span.run(look_up(context, class, task, settle, redelivered)).await;
+    span.run(look_up(context, class, task, body, (settle, redelivered))).await;
 }
 
 async fn look_up(
     context: Arc<Context>,
     class: Class,
     mut task: Task,
-    settle: Box<dyn Settle>,
-    redelivered: bool,
+    body: Bytes,
+    (settle, redelivered): (Box<dyn Settle>, bool),
 ) {
     add(&context.stats.tasks, 1);
     let left_ms = |at: i64| u64::try_from(at - context.clock.now_ms()).unwrap_or(0);
     let end = task.deadline_ms.map(|at| Instant::now() + Duration::from_millis(left_ms(at)));
     let held = Arc::new(Held::new(&task, settle, context.jobs.open(task.job, task.epoch)));
-    let run = Run { context, held, end, tlp: task.tlp, flight: Flight::new(class) };
+    let reported = Mutex::default();
+    let run = Run { context, held, end, tlp: task.tlp, flight: Flight::new(class), reported };
     let lookups = std::mem::take(&mut task.lookups);
     run.context.wanted(&run.held).await;
     let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, lookups).await };
     tracing::debug!(asked = open.len(), "a task");
-    run.flight.begin(open.len());
-    match (class, &run.context.children) {
+    match &run.context.children {
         _ if open.is_empty() || run.held.is_gone() => {}
         // Whoever had it before may have died of it.
-        (_, Some(children)) if redelivered => child::run(&run, children, &task, class, open).await,
-        (Class::Dns, _) => dns::run(&run, open).await,
-        (Class::Http, _) => web::run(&run, open).await,
-        (Class::Local, _) => local::run(&run, open).await,
+        Some(children) if redelivered => child::run(&run, children, &task, class, open).await,
+        _ => tokio::select! {
+            biased;
+            () = run.ask(class, open) => {}
+            () = tokio::time::sleep(run.context.hold) => run.pass_on(class, &body).await,
+        },
     }
     if run.held.is_gone() {
         run.held.unwanted(); // Its job is over: nobody shall do it again.
@@ -104,13 +110,13 @@ impl Context {
     /// Asks, once a job and take-over, whether somebody waits for its results: tasks may have
     /// waited for longer than their coordinator lived. Where nobody does, the task is gone.
     async fn wanted(&self, held: &Held) {
-        let Some(answers) = self.answers.as_ref().filter(|_| !held.is_gone()) else { return };
+        let Some(broker) = self.broker.as_ref().filter(|_| !held.is_gone()) else { return };
         let ask = async {
             let (job, epoch, worker) = (held.job, held.epoch, String::new());
             let empty = Results { job, epoch, worker, asks: vec![], upstreams: vec![], results: vec![] };
             let Ok(message) = empty.encode() else { return };
             // Without an answer in time somebody may wait.
-            let asked = tokio::time::timeout(ASKED, answers.publish(&held.reply_to, message)).await;
+            let asked = tokio::time::timeout(ASKED, broker.publish(&held.reply_to, message)).await;
             if let Ok(Err(broker::Error::Unroutable(_))) = asked {
                 tracing::debug!(%job, epoch, "nobody waits for the results of its tasks");
                 self.jobs.end(job, epoch);
@@ -124,6 +130,38 @@ impl Context {
 }
 
 impl Run {
+    async fn ask(&self, class: Class, open: Vec<Open>) {
+        match class {
+            Class::Dns => dns::run(self, open).await,
+            Class::Http => web::run(self, open).await,
+            Class::Local => local::run(self, open).await,
+        }
+    }
+
+    /// Held for long enough: what is left of it goes to the end of its queue. What was being
+    /// asked is asked again.
+    async fn pass_on(&self, class: Class, body: &[u8]) {
+        let (Some(broker), Ok(mut task)) = (&self.context.broker, Task::decode(body)) else { return };
+        let reported = std::mem::take(&mut *self.reported.lock().unwrap_or_else(PoisonError::into_inner));
+        let reported: HashSet<u32> = reported.into_iter().collect();
+        task.lookups.retain(|lookup| !reported.contains(&lookup.seq));
+        let n = task.lookups.len();
+        if n == 0 {
+            return;
+        }
+        let published = match task.encode() {
+            Ok(message) => broker.publish(super::queue(class), message).await,
+            Err(_) => Err(broker::Error::Closed), // It was a message before.
+        };
+        match published {
+            Ok(()) => self.held.confirmed(n),
+            Err(error) => {
+                tracing::warn!(%error, lookups = n, "what is left of a task is given back");
+                self.held.give_back();
+            }
+        }
+    }
+
     /// Answers what needs no asking; gives the rest.
     async fn admit(&self, task: &Task, lookups: Vec<TaskLookup>) -> Vec<Open> {
         let context = &self.context;
@@ -280,9 +318,11 @@ impl Run {
         add(&self.context.stats.lookups, results.len());
         flight::count(&results, &self.held.asks, &self.context.registry);
         self.flight.end(results.len());
+        let mut seqs: Vec<u32> = results.iter().map(|r| r.seq).collect();
         let report = Report { task: Arc::clone(&self.held), results };
         // It ends after the last task only.
         let _ = self.context.reports.send(report).await;
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).append(&mut seqs);
     }
 }
 

@@ -28,6 +28,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Asks until every lookup has ended, or nobody waits for them.
 pub(super) async fn run(run: &Run, open: Vec<Open>) {
+    run.flight.begin(open.len());
     let mut flights: FuturesUnordered<_> = open.into_iter().map(|lookup| one(run, lookup)).collect();
     loop {
         tokio::select! {

@@ -182,15 +182,14 @@ async fn open(link: &Link, from: &From, prefetch: u16) -> Result<Open, Error> {
         let channel = link.channel().await?;
         match topology::within(consume(&channel, from, prefetch)).await {
             Ok(consumer) => return Ok(Open { channel, consumer }),
-            Err(Fault::Refused(AMQPSoftError::ACCESSREFUSED, _)) if matches!(from, From::Queue(..)) => {
-                let From::Queue(queue, _) = from else { continue };
-                return Err(Error::InUse(queue.clone()));
-            }
             Err(Fault::Refused(soft, why)) => {
-                let name = match from {
-                    From::Queue(name, _) | From::Topic(name) => name,
-                };
-                return Err(topology::refused(&soft, name, why));
+                return Err(match (from, soft) {
+                    (From::Queue(queue, Durability::Exclusive), AMQPSoftError::ACCESSREFUSED) => {
+                        Error::InUse(queue.clone())
+                    }
+                    (From::Queue(queue, _), soft) => topology::refused(&soft, queue, why),
+                    (From::Topic(_), soft) => topology::refused(&soft, topology::HINTS, why),
+                });
             }
             Err(Fault::Gone(why)) => {
                 tracing::debug!(error = why, "a consuming channel is gone");

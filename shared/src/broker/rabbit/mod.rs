@@ -93,6 +93,10 @@ impl Broker for Rabbit {
     async fn declare(&self, queue: &str, durability: Durability) -> Result<(), Error> {
         loop {
             let channel = self.0.consuming.channel().await?;
+            // The exchange of hints with it: whoever begins shall learn that it is another one.
+            if let Err(Fault::Refused(soft, why)) = topology::within(topology::hints(&channel)).await {
+                return Err(topology::refused(&soft, topology::HINTS, why));
+            }
             match topology::within(topology::queue(&channel, queue, durability)).await {
                 Ok(()) => {
                     if durability == Durability::Exclusive {

@@ -22,6 +22,8 @@ use super::topology::{self, Fault};
 const UNCONFIRMED: usize = 1_000;
 /// How long a message that the broker would not take waits.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Pause where the broker refuses what publishing needs.
+const REFUSED: Duration = Duration::from_secs(5);
 /// How long no confirm comes, while some are due and the broker takes messages, before another
 /// channel is tried: a channel of RabbitMQ waits without end for a queue that lost its leader.
 const STALLED: Duration = Duration::from_secs(30);
@@ -96,7 +98,12 @@ async fn set_up(link: &Link) -> Result<Channel, Error> {
         };
         match topology::within(ready).await {
             Ok(()) => return Ok(channel),
-            Err(Fault::Refused(_, why) | Fault::Gone(why)) => {
+            Err(Fault::Refused(_, why)) => {
+                // Somebody changed what was there when the program began, and has to change it back.
+                tracing::error!(error = why, exchange = topology::HINTS, "nothing can be published");
+                tokio::time::sleep(REFUSED).await;
+            }
+            Err(Fault::Gone(why)) => {
                 tracing::warn!(error = why, "the publishing channel cannot be set up");
                 tokio::time::sleep(AGAIN).await;
             }

@@ -55,6 +55,7 @@ pub(in crate::worker) async fn run(
         () = run.held.gone() => return,
     };
     let Some(place) = place else { return };
+    run.flight.begin(open.len());
     let mut halves = Halves { run, left: vec![open], died: false, tries: 0 };
     match halves.work(&place, task).await {
         End::Done(Some(process)) => place.leave(process),

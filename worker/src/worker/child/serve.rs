@@ -95,7 +95,7 @@ impl ChildWorker {
         let cache = Arc::new(NoCache);
         // One by one: each result is told before the next lookup begins.
         let parts =
-            Parts { cache, limiter, registry, resolver, clock, turn: 1, children: None, answers: None };
+            Parts { cache, limiter, registry, resolver, clock, turn: 1, children: None, broker: None };
         let (context, reports, entries) = Context::new(&config, parts, Arc::default())?;
         let context = Arc::new(context);
         let mut teller = Teller {
