@@ -171,7 +171,8 @@ pub struct Summary<'a> {
     /// What the same questions would take one after another.
     pub serial_ms: u64,
     /// Questions that the cache answered.
-    pub cached: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
     /// Lookups asked before the tree demanded them, which it then did not.
     pub asked_ahead_unused: u64,
     /// Results that came for a lookup that had ended.

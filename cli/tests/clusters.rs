@@ -29,6 +29,8 @@ fn embedded(cluster: &Cluster) -> Value {
         "--salt",
         "1",
         "--allow-private",
+        "--deadline",
+        "1h", // As `pivot` says.
         "--at",
         &cluster.at,
     ]);

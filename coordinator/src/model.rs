@@ -113,8 +113,9 @@ pub struct JobResult {
 /// Figures about the run: evidence, outside the canonical bytes.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Figures {
-    /// Questions by source that were served from the cache.
-    pub cached: u64,
+    /// Questions that were served from the cache; none where others fill it, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
     /// Lookups that were asked ahead and that the tree then did not demand.
     pub asked_ahead_unused: u64,
     /// Results that came for a lookup that had ended already.

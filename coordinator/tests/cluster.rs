@@ -127,7 +127,7 @@ async fn run(seed: u64, cases: &[Case], faults: Faults, cancel: Option<(usize, u
         for (n, job) in jobs.into_iter().enumerate() {
             let n = 3 * wave + n;
             let result = finish(n, job).await;
-            seen = [seen[0] + result.figures.duplicates, seen[1] + result.figures.cached];
+            seen = [seen[0] + result.figures.duplicates, seen[1] + result.figures.cached.unwrap_or(0)];
             let stopped = result.state == State::Partial;
             let why = result.partial;
             assert!(!stopped || cancel.is_some_and(|c| c.0 == n), "job {n} was cut short by {why:?}");

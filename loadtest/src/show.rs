@@ -82,7 +82,8 @@ pub async fn same(kudzu: &Path, scale: f64) -> anyhow::Result<Value> {
     let end = user.end(&id, HOUR).await?;
     let took = seconds(start);
     let mut command = Command::new(kudzu);
-    command.args(["pivot", "--quiet", "--format", "json", "--salt", "1", "--allow-private", "--at"]);
+    command.args(["pivot", "--quiet", "--format", "json", "--salt", "1", "--allow-private"]);
+    command.args(["--deadline", "1h", "--at"]); // As `pivot` says.
     command.arg(&cluster.at).arg("--config").arg(cluster.settings()).args(&cluster.seeds);
     command.args(cluster.sets().iter().flat_map(|s| ["--set", s]));
     let output = tokio::task::block_in_place(|| command.output()).context("run one process")?;

@@ -69,6 +69,11 @@ impl Tokens {
         Self { auth, tokens: tokens.iter().filter_map(read).collect() }
     }
 
+    /// Whether everybody has to say who they are.
+    pub fn are_asked(&self) -> bool {
+        self.auth != Auth::Off
+    }
+
     /// Who asks.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ impl Api {
         if let Some(end) = shelf.ended(id).await? {
             let state = end.state.into();
             let wait = self.queue_wait(id, record).await?;
-            return Ok(Job { queue_wait_ms: wait, ..Job::new(record, state, Some(&end)) });
+            let job = Job { queue_wait_ms: wait, ..Job::new(record, state, Some(&end)) };
+            return Ok(if self.tokens.are_asked() { job.of_many_tenants() } else { job });
         }
         let epoch = shelf.last_epoch(id).await?;
         let state = match shelf.is_cancelled(id).await? {

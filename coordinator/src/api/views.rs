@@ -111,19 +111,18 @@ pub struct Jobs {
     pub next: Option<String>,
 }
 
-/// The figures of a run without what came from a cache: another tenant's job may have filled it.
-fn figures(all: &Value) -> Value {
-    let mut figures = all.clone();
-    if let Some(fields) = figures.as_object_mut() {
-        fields.remove("cached");
-    }
-    figures
-}
-
 /// Seeds that are shown of a job.
 const SEEDS: usize = 10;
 
 impl Job {
+    /// Without what came from a cache: another tenant's job may have filled it.
+    pub fn of_many_tenants(mut self) -> Self {
+        if let Some(figures) = self.result.as_mut().and_then(|r| r.figures.as_object_mut()) {
+            figures.remove("cached");
+        }
+        self
+    }
+
     /// One of which nothing can be read.
     pub fn unknown() -> Self {
         Self {
@@ -156,7 +155,7 @@ impl Job {
             nodes: r.nodes,
             edges: r.edges,
             stubs: r.stubs,
-            figures: figures(&r.figures),
+            figures: r.figures.clone(),
         };
         Self {
             id: record.id.clone(),

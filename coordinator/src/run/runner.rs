@@ -279,7 +279,8 @@ impl Running {
             let ask = self.job.ask_of(result.seq);
             let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
-            self.figures.cached += if result.cached { taken.questions.len() as u64 } else { 0 };
+            let cached = if result.cached { taken.questions.len() as u64 } else { 0 };
+            *self.figures.cached.get_or_insert(0) += cached;
             if self.keep_rows {
                 self.rows.push(row(&result, &taken, &results));
             }
