@@ -58,6 +58,11 @@ pub fn limiter(config: &Config) -> Result<Arc<dyn Limiter>, Failure> {
     })
 }
 
+/// The limits where other processes have them too: in Redis.
+pub fn shared<'a>(config: &Config, limiter: &'a Arc<dyn Limiter>) -> Option<&'a Arc<dyn Limiter>> {
+    config.redis.url.as_ref().map(|_| limiter)
+}
+
 fn redis(config: &Config) -> Result<Option<redis::Redis>, Failure> {
     let connect = |url| redis::Redis::new(&secret(url)).context("redis.url").map_err(Failure::Usage);
     config.redis.url.as_ref().map(connect).transpose()

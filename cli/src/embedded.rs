@@ -95,7 +95,10 @@ impl Engine {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let needs_dns = asked.iter().any(|s| s.class == Class::Dns);
         let resolver = match needs_dns {
-            true => kudzu_worker::start_resolver(&config.dns).await.context("start the resolver")?,
+            true => {
+                // One resolver for all workers keeps its rates itself.
+                kudzu_worker::start_resolver(&config.dns, None).await.context("start the resolver")?
+            }
             false => nobody(),
         };
         let options = StartOptions {

@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::answer;
 use crate::query::{self, Form};
-use crate::server::Pace;
+use crate::server::{Gate, Pace};
 use crate::tasks::{Ask, Tasks};
 use crate::{Ended, Question, Reply, Resolver, Sink, Upstream, Verdict, name};
 
@@ -59,6 +59,9 @@ pub enum EncryptedError {
     Trust(#[source] rustls::Error),
 }
 
+/// A limiter, and whose turn it is at each upstream.
+type Gated = (Arc<dyn Gate>, Vec<Mutex<()>>);
+
 struct Inner {
     upstreams: Vec<(Upstream, Vec<Line>)>,
     addrs: Vec<SocketAddr>,
@@ -66,6 +69,8 @@ struct Inner {
     timeout: Duration,
     /// Of each upstream, where it has a rate.
     paces: Vec<std::sync::Mutex<Pace>>,
+    /// A limiter beside these, and for each upstream who looks at it: one at a time, in order.
+    gate: Option<Gated>,
     begin: Instant,
     /// Holds the tasks of the connections, which end with it.
     runtime: TokioRuntimeProvider,
@@ -119,6 +124,7 @@ impl Encrypted {
             tls: Arc::new(client_config(extra_roots)?),
             timeout,
             paces: Vec::new(),
+            gate: None,
             begin: Instant::now(),
             runtime: TokioRuntimeProvider::default(),
         };
@@ -131,6 +137,15 @@ impl Encrypted {
     pub fn with_rate(mut self, rate: f64) -> Self {
         if let (Some(inner), Some(pace)) = (Arc::get_mut(&mut self.inner), Pace::of(rate)) {
             inner.paces = inner.addrs.iter().map(|_| std::sync::Mutex::new(pace)).collect();
+        }
+        self
+    }
+
+    /// The same with a limiter beside the rates; as above.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Option<Arc<dyn Gate>>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            inner.gate = gate.map(|gate| (gate, inner.addrs.iter().map(|_| Mutex::default()).collect()));
         }
         self
     }
@@ -186,11 +201,18 @@ impl Ask for Inner {
 impl Inner {
     /// Waits for the upstream's rate to allow a question.
     async fn turn(&self, server: usize) {
-        let Some(pace) = self.paces.get(server) else { return };
-        let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        // Each has its own turn, in the order of arrival.
-        let due = pace.lock().unwrap_or_else(PoisonError::into_inner).reserve(now);
-        tokio::time::sleep_until(self.begin + Duration::from_nanos(due)).await;
+        if let Some(pace) = self.paces.get(server) {
+            let now = u64::try_from(self.begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            // Each has its own turn, in the order of arrival.
+            let due = pace.lock().unwrap_or_else(PoisonError::into_inner).reserve(now);
+            tokio::time::sleep_until(self.begin + Duration::from_nanos(due)).await;
+        }
+        if let Some((gate, turns)) = &self.gate {
+            let _turn = turns[server].lock().await;
+            while let Err(at) = gate.admit(self.addrs[server], Instant::now().into_std()) {
+                tokio::time::sleep_until(at.into()).await;
+            }
+        }
     }
 
     async fn ask(&self, server: usize, question: &Question) -> Result<answer::Read, Verdict> {

@@ -44,7 +44,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Reply { records: vec![record], ..Reply::failed(0, Verdict::Found) }
     });
     let resolver: Arc<dyn Resolver> =
-        if latency.is_some() { start_resolver(&config.dns).await? } else { Arc::new(instant) };
+        if latency.is_some() { start_resolver(&config.dns, None).await? } else { Arc::new(instant) };
     let worker = Worker::new(
         WorkerConfig::new("w", &config),
         Arc::new(broker.clone()),

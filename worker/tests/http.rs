@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use kudzu_shared::config::HttpLimits;
-use kudzu_shared::limits::{self, Limit, Limiter, Permit};
+use kudzu_shared::limits::{self, Lease, Limit, Limiter, Permit};
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::time::SystemClock;
 use kudzu_worker::http::{Exchange, Follow, Http, Missing, Request};
@@ -266,6 +266,10 @@ impl Limiter for Notes {
     async fn acquire(&self, upstream: &str, _: &Limit) -> Permit {
         self.0.lock().unwrap().push(upstream.to_owned());
         Permit::FREE
+    }
+
+    async fn lease(&self, _: &str, _: &Limit, _: u32) -> Lease {
+        Lease::none(Instant::now())
     }
 
     async fn penalise(&self, _: &str, _: Instant) {}

@@ -317,7 +317,7 @@ async fn answers_of_a_child_are_those_of_the_worker() {
     let path = file.path().to_str().unwrap();
     let args = ["serve", "--tag", "answers", "--config", path].map(Into::into);
     let mut again = rig_with(&config, ChildCommand::new(CHILD, args)).await;
-    let resolver = kudzu_worker::start_resolver(&config.dns).await.unwrap();
+    let resolver = kudzu_worker::start_resolver(&config.dns, None).await.unwrap();
     let mut own = Rig::start(&config, registry(&config).unwrap(), resolver).await;
     let names = seeds(&world);
     for (class, source, types) in

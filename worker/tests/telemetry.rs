@@ -149,7 +149,7 @@ async fn the_engine_tells_its_window() {
     let at = silent.local_addr().unwrap();
     let text = format!("[dns]\nresolvers = [\"{at}\"]\nown = true\ncheck = false\n");
     let config = Config::parse(std::path::Path::new("kudzu.toml"), &text).unwrap();
-    let resolver = start_resolver(&config.dns).await.unwrap();
+    let resolver = start_resolver(&config.dns, None).await.unwrap();
     for _ in 0..1_000 {
         if resolver.window().is_some_and(|w| w > 0) {
             return;

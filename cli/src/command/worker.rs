@@ -14,7 +14,7 @@ use kudzu_worker::{ChildCommand, Worker, WorkerConfig};
 use crate::args::Global;
 use crate::args::cluster::Worker as Args;
 use crate::args::job::EngineArgs;
-use crate::cluster::{Backs, name};
+use crate::cluster::{self, Backs, name};
 use crate::embedded::{self, nobody};
 use crate::exit::{End, Outcome};
 use crate::{health, interrupt, settings};
@@ -38,7 +38,10 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let asks_dns = classes.contains(&Class::Dns)
         && registry.catalogue().iter().any(|s| s.class == Class::Dns && s.unavailable.is_none());
     let resolver = match asks_dns {
-        true => kudzu_worker::start_resolver(&config.dns).await.context("start the resolver")?,
+        true => {
+            let limiter = cluster::shared(&config, &backs.limiter);
+            kudzu_worker::start_resolver(&config.dns, limiter).await.context("start the resolver")?
+        }
         false => nobody(),
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

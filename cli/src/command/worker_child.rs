@@ -20,14 +20,18 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     tie(args.parent).context("end with the worker")?;
     let config = settings::load(global, &EngineArgs::default())?;
     let class = args.class.into();
+    let limiter = cluster::limiter(&config)?;
     let resolver = match class {
-        Class::Dns => kudzu_worker::start_resolver(&config.dns).await.context("start the resolver")?,
+        Class::Dns => {
+            let limiter = cluster::shared(&config, &limiter);
+            kudzu_worker::start_resolver(&config.dns, limiter).await.context("start the resolver")?
+        }
         Class::Http | Class::Local => nobody(),
     };
     let child = ChildWorker {
         config: WorkerConfig::new(cluster::name(), &config),
         class,
-        limiter: cluster::limiter(&config)?,
+        limiter,
         registry: embedded::registry(&config)?,
         resolver,
         clock: Arc::new(SystemClock),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::{Limit, Limiter};
+use super::{BLOCK, Limit, Limiter};
 
 const NEVER: Duration = Duration::from_millis(200);
 const SOON: Duration = Duration::from_secs(30);
@@ -22,6 +22,8 @@ pub async fn all(limiter: Arc<dyn Limiter>) {
     a_cancelled_wait_takes_nothing(&*limiter).await;
     upstreams_do_not_wait_for_each_other(&*limiter).await;
     of_two_limits_the_stricter_holds(&*limiter).await;
+    leased_questions_keep_to_the_rate(&*limiter).await;
+    nothing_is_leased_before_retry_after(&*limiter).await;
 }
 
 /// Uncapped is uncapped.
@@ -120,4 +122,40 @@ pub async fn of_two_limits_the_stricter_holds(limiter: &dyn Limiter) {
     drop(limiter.acquire("conformance slower", &quick).await);
     drop(limiter.acquire("conformance slower", &quick).await);
     assert!(start.elapsed() >= Duration::from_millis(1500));
+}
+
+/// However late each question of a lease goes; and who leases gets most of the rate.
+pub async fn leased_questions_keep_to_the_rate(limiter: &dyn Limiter) {
+    let limit = Limit { rate_per_s: Some(100.0), burst: 1, concurrency: Some(1) };
+    let begin = Instant::now();
+    let mut went: Vec<Instant> = Vec::new();
+    while went.len() < 300 {
+        let lease = limiter.lease("conformance lease", &limit, 64).await;
+        if lease.questions == 0 {
+            tokio::time::sleep_until(lease.first).await;
+        }
+        assert!(lease.questions <= 64 && lease.first <= Instant::now() + 2 * BLOCK);
+        let time = |i: u32| lease.first + lease.interval * i + lease.late * (i % 2);
+        went.extend((0..lease.questions).map(time));
+    }
+    let took = begin.elapsed();
+    assert!((Duration::from_millis(2_500)..Duration::from_millis(3_750)).contains(&took), "{took:?}");
+    went.sort_unstable();
+    for (i, first) in went.iter().enumerate() {
+        let window = went[i..].iter().take_while(|t| **t - *first < Duration::from_secs(1));
+        assert!(window.count() <= 100);
+    }
+}
+
+/// A penalty holds for leases.
+pub async fn nothing_is_leased_before_retry_after(limiter: &dyn Limiter) {
+    for (upstream, limit) in
+        [("conformance leased 429 own", Limit::NONE), ("conformance leased 429", Limit::new(Some(9.0), None))]
+    {
+        assert!(limiter.lease(upstream, &limit, 1).await.questions == 1);
+        let until = Instant::now() + Duration::from_secs(1);
+        limiter.penalise(upstream, until).await;
+        let lease = limiter.lease(upstream, &limit, 1).await;
+        assert!(lease.questions == 0 && lease.first + Duration::from_millis(20) >= until);
+    }
 }

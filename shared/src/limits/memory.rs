@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex as Turn, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::{LONGEST_PENALTY, Limit, Limiter, Permit};
+use super::lease::{BLOCK, LATE, STRETCH};
+use super::{LONGEST_PENALTY, Lease, Limit, Limiter, Permit};
 use crate::task::lock;
 
 /// Upstreams known at a time. Beyond it idle ones are forgotten; where none is idle, new
@@ -148,6 +149,25 @@ impl Upstream {
         Ok(())
     }
 
+    /// Grants ahead, each at its own time; slower than one by one, since these may be late.
+    fn lease(&self, rate: Option<Rate>, wanted: u32, now: Instant) -> Lease {
+        let mut state = lock(&self.state);
+        if let Some(until) = state.penalised.filter(|until| now < *until) {
+            return Lease::none(until);
+        }
+        let Some(rate) = rate else { return Lease::free(wanted.max(1), now) };
+        let interval = rate.interval.mul_f64(STRETCH);
+        let first = state.full_at.unwrap_or(now).max(now);
+        let Some(ahead) = (now + BLOCK).checked_duration_since(first) else {
+            return Lease::none(first.checked_sub(BLOCK).unwrap_or(now));
+        };
+        // An interval is at least a nanosecond.
+        let most = ahead.as_nanos() / interval.as_nanos().max(1) + 1;
+        let questions = u32::try_from(most).unwrap_or(u32::MAX).min(wanted.max(1));
+        state.full_at = Some(first + interval * questions);
+        Lease { questions, first, interval, late: LATE }
+    }
+
     fn is_idle(self: &Arc<Self>, now: Instant) -> bool {
         let state = lock(&self.state);
         let past = |at: Option<Instant>| at.is_none_or(|at| at <= now);
@@ -225,6 +245,16 @@ impl Limiter for Memory {
         }
         // The upstream goes with the place: one in use is never forgotten.
         place.map_or(Permit::FREE, |place| Permit::holding((place, upstream)))
+    }
+
+    async fn lease(&self, upstream: &str, limit: &Limit, wanted: u32) -> Lease {
+        let upstream = self.upstream(upstream, limit);
+        let rate = {
+            let mut bounds = lock(&upstream.bounds);
+            bounds.tighten(&Limit { concurrency: None, ..*limit });
+            bounds.rate
+        };
+        upstream.lease(rate, wanted, Instant::now())
     }
 
     async fn penalise(&self, upstream: &str, until: Instant) {

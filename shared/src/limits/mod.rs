@@ -9,10 +9,12 @@ use tokio::time::Instant;
 pub mod breaker;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+mod lease;
 mod memory;
 mod redis;
 
 pub use self::redis::Redis;
+pub use lease::{BLOCK, Lease};
 pub use memory::Memory;
 
 /// The longest Retry-After that is obeyed; more is a broken header.
@@ -50,6 +52,11 @@ pub trait Limiter: Send + Sync + 'static {
     /// with, the strictest rate and the fewest places hold, until the upstream is forgotten.
     /// Cancel safe: a cancelled wait takes nothing.
     async fn acquire(&self, upstream: &str, limit: &Limit) -> Permit;
+
+    /// Leases up to `wanted` questions (at least one) of the next tenth of a second, without
+    /// regard to places. It does not wait for the upstream's turn, so those who lease have no
+    /// order. Cancel safe: what it may have leased lapses.
+    async fn lease(&self, upstream: &str, limit: &Limit, wanted: u32) -> Lease;
 
     /// Nothing is granted before `until` (Retry-After); never shortened. Holds from when
     /// the call returns.

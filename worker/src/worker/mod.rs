@@ -6,6 +6,7 @@ mod child;
 mod dns;
 mod encode;
 mod flight;
+mod gate;
 mod local;
 mod over;
 mod reporter;

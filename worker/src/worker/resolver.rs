@@ -1,15 +1,19 @@
 //! The resolver that the settings give.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use kudzu_dns::check::{self, Checked};
 use kudzu_dns::{
-    Encrypted, EncryptedError, Engine, EngineConfig, Resolver, Server, SystemError, Upstream, UpstreamError,
-    system_servers,
+    Encrypted, EncryptedError, Engine, EngineConfig, Gate, Resolver, Server, SystemError, Upstream,
+    UpstreamError, system_servers,
 };
 use kudzu_shared::config;
+use kudzu_shared::limits::Limiter;
+
+use super::gate::Rates;
 
 /// Questions in flight at most, however many resolvers there are.
 const MOST: usize = 65_536;
@@ -74,17 +78,34 @@ fn in_flight(dns: &config::Dns, resolvers: usize) -> usize {
     each.saturating_mul(resolvers).clamp(1, MOST)
 }
 
+/// What holds the rate over all who share the limiter; `None` where there is no rate.
+fn gate(
+    limiter: Option<&Arc<dyn Limiter>>,
+    servers: impl Iterator<Item = (SocketAddr, Option<f64>)>,
+) -> Option<Arc<dyn Gate>> {
+    let rated = |(addr, rate): (SocketAddr, Option<f64>)| Some((addr, rate.filter(|r| r.is_finite())?));
+    let mut servers = servers.filter_map(rated).peekable();
+    servers.peek()?;
+    Some(Arc::new(Rates::new(limiter?, servers)))
+}
+
 /// Checks the resolvers, says what is wrong with them, and starts on the current runtime.
+/// Their rate holds over all who share the limiter; `None` where nobody else asks them.
 ///
 /// # Errors
 /// When there is no resolver that can be trusted, or no socket.
-pub async fn start(dns: &config::Dns) -> Result<Arc<dyn Resolver>, ResolverError> {
+pub async fn start(
+    dns: &config::Dns,
+    limiter: Option<&Arc<dyn Limiter>>,
+) -> Result<Arc<dyn Resolver>, ResolverError> {
     let upstreams = upstreams(dns)?;
     if !upstreams.is_empty() {
         let in_flight = in_flight(dns, upstreams.len());
+        let gate = gate(limiter, upstreams.iter().map(|u| (u.addr(), dns.rate)));
         let encrypted = Encrypted::new(upstreams, b"", dns.timeout(), attempts(dns), in_flight);
         let encrypted = encrypted.map_err(ResolverError::Encrypted)?;
-        return Ok(Arc::new(encrypted.with_rate(dns.rate.unwrap_or(f64::INFINITY))));
+        let encrypted = encrypted.with_rate(dns.rate.unwrap_or(f64::INFINITY)).with_gate(gate);
+        return Ok(Arc::new(encrypted));
     }
     let mut config = engine_config(dns)?;
     if dns.check {
@@ -97,5 +118,6 @@ pub async fn start(dns: &config::Dns) -> Result<Arc<dyn Resolver>, ResolverError
         }
         config.servers = check::apply(config.servers, &checked);
     }
+    config.gate = gate(limiter, config.servers.iter().map(|s| (s.addr, s.rate)));
     Ok(Arc::new(Engine::start(&config).map_err(ResolverError::Bind)?))
 }

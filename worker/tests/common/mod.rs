@@ -221,7 +221,7 @@ pub async fn simnet(faults: Faults) -> (World, Server, Config) {
 
 pub async fn simnet_rig(faults: Faults) -> (World, Server, Rig) {
     let (world, server, config) = simnet(faults).await;
-    let resolver = kudzu_worker::start_resolver(&config.dns).await.unwrap();
+    let resolver = kudzu_worker::start_resolver(&config.dns, None).await.unwrap();
     let rig = Rig::start(&config, registry(&config).unwrap(), resolver).await;
     (world, server, rig)
 }

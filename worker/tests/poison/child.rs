@@ -50,7 +50,7 @@ async fn serve(args: &[String]) {
         _ => Class::Local,
     };
     let resolver = match class {
-        Class::Dns => kudzu_worker::start_resolver(&config.dns).await.unwrap(),
+        Class::Dns => kudzu_worker::start_resolver(&config.dns, None).await.unwrap(),
         Class::Http | Class::Local => nobody(),
     };
     let child = ChildWorker {

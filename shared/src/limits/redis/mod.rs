@@ -15,21 +15,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::Mutex as Turn;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::{LONGEST_PENALTY, Limit, Limiter, Memory, Permit};
+use super::lease::{BLOCK, LATE, LATEST, STRETCH};
+use super::{LONGEST_PENALTY, Lease, Limit, Limiter, Memory, Permit};
 use crate::redis::Redis as Connection;
 use crate::task::{self, Task, lock};
 use places::Places;
 
-/// How far ahead a rate is leased.
-const BLOCK: Duration = Duration::from_millis(100);
-/// How late a leased question may go.
-const LATE: Duration = Duration::from_millis(50);
-/// By how much a rate is stretched, so that questions that are late, some more than others,
-/// are in no second more than the rate.
-const STRETCH: f64 = 1.1;
+/// How long a lease is waited for by who has no time to wait: then Redis is as good as away.
+const SLOW: Duration = Duration::from_millis(80);
 /// How long a place is held without a word from its process, and how often there is one.
 const HELD: Duration = Duration::from_secs(15);
 const WORD: Duration = Duration::from_millis(500);
@@ -211,6 +207,27 @@ impl Upstream {
             }
         }
     }
+
+    /// Leases questions for who does not wait for them. `None` where Redis is away, or slow.
+    async fn lease(&self, redis: &Connection, interval: Duration, wanted: u32) -> Option<Lease> {
+        if let Some(until) = self.penalised_until() {
+            return Some(Lease::none(until));
+        }
+        let wanted = usize::try_from(wanted.max(1)).unwrap_or(usize::MAX);
+        let asked = Instant::now();
+        let grant = scripts::grant(redis, &self.name, interval, BLOCK, wanted);
+        let grant = timeout(SLOW, grant).await.ok()??;
+        // From now on, which is later than when Redis counted: at most by the answer's way.
+        let now = Instant::now();
+        let first = now + grant.wait;
+        if !grant.penalty.is_zero() {
+            self.penalise(now + grant.penalty);
+            return Some(Lease::none(first));
+        }
+        let late = LATE.min(LATEST.saturating_sub(now - asked));
+        let questions = u32::try_from(grant.questions).unwrap_or(u32::MAX);
+        Some(Lease { questions, first, interval, late })
+    }
 }
 
 /// One who waits.
@@ -251,6 +268,27 @@ impl Limiter for Redis {
             }
         }
         place.map_or(Permit::FREE, Permit::holding)
+    }
+
+    async fn lease(&self, upstream: &str, limit: &Limit, wanted: u32) -> Lease {
+        let limit = Limit { concurrency: None, ..*limit };
+        let upstream = self.inner.upstream(upstream);
+        let (interval, _) = upstream.tighten(&limit);
+        let leased = match interval {
+            Some(interval) => upstream.lease(&self.inner.redis, interval, wanted).await,
+            None => {
+                upstream.look(&self.inner.redis).await;
+                let free = || Lease::free(wanted.max(1), Instant::now());
+                Some(upstream.penalised_until().map_or_else(free, Lease::none))
+            }
+        };
+        match leased {
+            Some(leased) => leased,
+            None => {
+                let share = Limit { burst: 1, ..self.inner.share(&limit) };
+                self.inner.alone.lease(&upstream.name, &share, wanted).await
+            }
+        }
     }
 
     async fn penalise(&self, upstream: &str, until: Instant) {

@@ -89,7 +89,8 @@ pub(super) async fn grant(
 ) -> Option<Grant> {
     let keys = [key('r', upstream), key('p', upstream)];
     let mut call = GRANT.key(&keys);
-    call.arg(micros(interval)).arg(micros(ahead)).arg(wanted);
+    // With fractions: of a few microseconds they are much.
+    call.arg((interval.as_nanos() as f64 / 1000.0).max(0.001)).arg(micros(ahead)).arg(wanted);
     let [questions, wait, penalty]: [i64; 3] = redis.run(&keys[0], &call).await?;
     let positive = |n: i64| u64::try_from(n).unwrap_or(0);
     Some(Grant {
