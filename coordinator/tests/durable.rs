@@ -26,6 +26,7 @@ use kudzu_coordinator::cluster::record::{About, Record};
 use kudzu_coordinator::cluster::shelf::{EndState, Ended, Shelf};
 use kudzu_coordinator::cluster::{Cluster, Options, Running, SubmitError};
 use kudzu_coordinator::core::job::Settings;
+use kudzu_shared::archive::sealed::create_sealed;
 use kudzu_shared::archive::{Archive, Store};
 use kudzu_shared::broker::{Broker as _, Durability};
 use kudzu_shared::config;
@@ -194,6 +195,7 @@ fn no_more_is_accepted_than_may_be_open() {
         let refused = one.submit(&cases[3]).await.unwrap_err();
         assert!(matches!(refused, SubmitError::Full(3)), "{refused}");
         assert!(many.shelf.record(cases[3].spec.id).await.unwrap().is_none(), "refused, and kept");
+        assert!(one.submit(&cases[0]).await.unwrap(), "what was accepted stays accepted");
         for case in &cases[..3] {
             many.end(case.spec.id).await;
         }
@@ -372,6 +374,26 @@ fn what_is_damaged_ends_the_job_and_says_so() {
         let _one = many.coordinator("a").await;
         let end = many.end(id).await;
         assert_eq!((end.state, end.result), (EndState::Dead, None));
+    });
+}
+
+#[test]
+fn a_record_of_another_version_is_left_to_it() {
+    let cases = cases(7, 1);
+    on_paused_time(async {
+        let many = Many::new(7, &cases[0], Faults::default()).await;
+        let id = cases[0].spec.id;
+        let record = format!("jobs/{id}/record");
+        create_sealed(&*many.archive, &record, br#"{ "schema": "of tomorrow" }"#).await.unwrap();
+        many.archive.create(&format!("open/{id}"), "".into()).await.unwrap();
+        let one = many.coordinator("a").await;
+        tokio::time::sleep(HOUR).await;
+        assert!(many.shelf.ended(id).await.unwrap().is_none());
+        assert_eq!(many.sim.broker.depth(Due::QUEUE).unwrap().ready, 0);
+        // Once it can be read, it is found.
+        many.archive.delete(&record).await.unwrap();
+        one.submit(&cases[0]).await.unwrap();
+        assert_eq!(many.end(id).await.state, EndState::Complete);
     });
 }
 

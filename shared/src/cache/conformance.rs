@@ -92,11 +92,11 @@ pub async fn a_lease_has_one_holder_and_lapses(cache: &dyn Cache) {
 
 /// The value under the key stays, and so does another key's lease.
 pub async fn a_lease_that_is_released_is_free_at_once(cache: &dyn Cache) {
-    cache.release(&key("never leased")).await;
+    cache.release(&[key("never leased")]).await;
     cache.put(vec![(key("released"), "x".into(), LONG)]).await;
     assert!(cache.lease(&key("released"), LONG).await);
     assert!(cache.lease(&key("kept"), LONG).await);
-    cache.release(&key("released")).await;
+    cache.release(&[key("released"), key("another")]).await;
     assert!(get(cache, "released").await.is_some());
     assert!(cache.lease(&key("released"), LONG).await);
     assert!(!cache.lease(&key("released"), LONG).await);

@@ -94,8 +94,8 @@ impl Cache for Memory {
         !matches!(done, CompResult::StillNone(_) | CompResult::Unchanged(_))
     }
 
-    async fn release(&self, key: &Key) {
-        self.leases.invalidate(key);
+    async fn release(&self, keys: &[Key]) {
+        keys.iter().for_each(|key| self.leases.invalidate(key));
     }
 }
 

@@ -35,8 +35,8 @@ pub trait Cache: Send + Sync + 'static {
     /// better than not at all. Leases do not meet values under the same key.
     async fn lease(&self, key: &Key, ttl: Duration) -> bool;
 
-    /// Ends a lease before it lapses: the next asker has it. Errors are dropped, and without
+    /// Ends leases before they lapse: the next asker has them. Errors are dropped, and without
     /// a lease nothing happens. Only the holder calls it; where its lease has lapsed it may
     /// end another's, and one more asks.
-    async fn release(&self, key: &Key);
+    async fn release(&self, keys: &[Key]);
 }

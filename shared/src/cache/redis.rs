@@ -72,9 +72,14 @@ impl Cache for Redis {
         !matches!(self.0.ask(&command).await, Some(Value::Nil))
     }
 
-    async fn release(&self, key: &Key) {
-        let mut command = redis::cmd("DEL");
-        command.arg(name(LEASE, key));
-        let _: Option<Value> = self.0.ask(&command).await;
+    async fn release(&self, keys: &[Key]) {
+        for some in keys.chunks(KEYS) {
+            let release = |key: &Key| {
+                let mut command = redis::cmd("DEL");
+                command.arg(name(LEASE, key));
+                command
+            };
+            self.0.ask_all(some.iter().map(release).collect()).await;
+        }
     }
 }

@@ -40,7 +40,7 @@ pub use child::{ChildCommand, ChildError, ChildWorker, tie};
 pub use resolver::{ResolverError, start as start_resolver, upstreams};
 pub use stats::Stats;
 
-/// Reports and cache entries that may wait for their task.
+/// Reports that may wait for their task.
 const BACKLOG: usize = 1024;
 /// Local lookups between two turns of others.
 const TURN: usize = 64;
@@ -149,6 +149,7 @@ struct Context {
     upstreams: Arc<upstreams::Upstreams>,
     reports: mpsc::Sender<reporter::Report>,
     entries: mpsc::Sender<cacher::Entry>,
+    given_back: Arc<cacher::GivenBack>,
     /// DNS lookups in flight.
     slots: Arc<Semaphore>,
     most: usize,
@@ -180,7 +181,7 @@ impl Context {
         let Parts { cache, limiter, registry, resolver, clock, turn, children, broker } = parts;
         let http = Http::new(config.http.clone(), config.http_lookups, limiter, Arc::clone(&clock))?;
         let (reports, reports_in) = mpsc::channel(BACKLOG);
-        let (entries, entries_in) = mpsc::channel(BACKLOG);
+        let (entries, entries_in) = mpsc::channel(cacher::BACKLOG);
         let most = config.lookups.clamp(1, Semaphore::MAX_PERMITS);
         let context = Self {
             cache,
@@ -193,6 +194,7 @@ impl Context {
             upstreams: Arc::default(),
             reports,
             entries,
+            given_back: Arc::default(),
             slots: Arc::new(Semaphore::new(most)),
             most,
             turn,
@@ -251,7 +253,7 @@ impl Worker {
             stats,
             sendings: AtomicU64::new(rand::random()),
         };
-        let jobs = Arc::clone(&context.jobs);
+        let (jobs, given_back) = (Arc::clone(&context.jobs), Arc::clone(&context.given_back));
         let context = Arc::new(context);
         // A broker that is not there yet is waited for, and so may the end come first.
         let begun = async {
@@ -273,7 +275,7 @@ impl Worker {
         let _hints = spawn("worker.over", over::listen(jobs, hints));
         let _window = spawn("worker.window", flight::watch(Arc::clone(&context.resolver)));
         let reporter = spawn("worker.reporter", reporter.run(reports_in));
-        let cacher = spawn("worker.cacher", cacher::run(cache, entries_in));
+        let cacher = spawn("worker.cacher", cacher::run(cache, given_back, entries_in));
         // A lane that loses its queue ends the others: together they begin again.
         let until = shutdown.child();
         let lanes: FuturesUnordered<_> = consumers

@@ -1,6 +1,7 @@
 //! HTTP lookups of a task, all at once: each upstream's limit says when they go.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::FuturesUnordered;
@@ -103,7 +104,12 @@ async fn others(run: &Run, lookup: &Open) -> Turn {
     let until = run.end.map_or(lapses, |end| end.min(lapses));
     loop {
         let leased = cache.lease(&lookup.cache_key, LEASE).await;
-        let lease = leased.then(|| Lease::new(lookup.cache_key.clone(), run.context.entries.clone()));
+        let context = &run.context;
+        let lease = || {
+            let given_back = Arc::clone(&context.given_back);
+            Lease::new(lookup.cache_key.clone(), given_back, context.entries.clone())
+        };
+        let lease = leased.then(lease);
         // Looked up after the lease: the one before may have just finished.
         let key: [Key; 1] = [lookup.cache_key.clone()];
         let value = cache.get(&key).await.into_iter().next().flatten();

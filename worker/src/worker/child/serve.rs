@@ -198,7 +198,7 @@ impl Cache for NoCache {
         true
     }
 
-    async fn release(&self, _: &Key) {}
+    async fn release(&self, _: &[Key]) {}
 }
 
 /// The worker settles.
