@@ -26,7 +26,7 @@ struct Shown {
     shutdown: Shutdown,
 }
 
-/// Serves until the shutdown begins.
+/// Serves until it is told to end; from the begin of the shutdown on it says so.
 ///
 /// # Errors
 /// When the address cannot be listened on.
@@ -34,14 +34,15 @@ pub async fn serve(
     listen: SocketAddr,
     broker: Arc<dyn Broker>,
     shutdown: Shutdown,
+    until: Shutdown,
 ) -> Result<Task<std::io::Result<()>>, Failure> {
     let listener = TcpListener::bind(listen).await.with_context(|| format!("--listen {listen}"))?;
     let router = Router::new()
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(measured))
-        .with_state(Shown { broker, shutdown: shutdown.clone() });
-    Ok(task::spawn("health", api::serve(listener, router, CONNECTIONS, shutdown)))
+        .with_state(Shown { broker, shutdown });
+    Ok(task::spawn("health", api::serve(listener, router, CONNECTIONS, until)))
 }
 
 async fn readyz(State(shown): State<Shown>) -> Response {
@@ -72,10 +73,11 @@ mod tests {
     #[tokio::test]
     async fn readiness_tells_of_the_broker() {
         let broker = Memory::default();
-        let shutdown = Shutdown::new(std::time::Duration::from_secs(1));
+        let new = || Shutdown::new(std::time::Duration::from_secs(1));
+        let (shutdown, until) = (new(), new());
         // A port that was free just now.
         let at = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let _serving = serve(at, Arc::new(broker.clone()), shutdown.clone()).await.unwrap();
+        let _serving = serve(at, Arc::new(broker.clone()), shutdown.clone(), until.clone()).await.unwrap();
         let ask = async |path: &str| {
             let mut stream = tokio::net::TcpStream::connect(at).await.unwrap();
             let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -91,5 +93,8 @@ mod tests {
         let said = ask("/readyz").await;
         assert!(said.starts_with("HTTP/1.1 503") && said.contains("down"), "{said}");
         shutdown.begin();
+        assert!(ask("/readyz").await.contains("ending"));
+        assert!(ask("/metrics").await.starts_with("HTTP/1.1 200"), "while it drains");
+        until.begin();
     }
 }

@@ -36,7 +36,8 @@ pub struct Traceparent {
 }
 
 impl Traceparent {
-    /// Reads one: 55 characters in lower case, and neither id all zeros.
+    /// Reads one: 55 characters in lower case, and neither id all zeros. Of a later version what
+    /// is known of it is read, and it may be longer (W3C Trace Context, section 3.2.4).
     pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         // The length and digits are looked at first: numbers may also begin with a plus.
@@ -48,8 +49,11 @@ impl Traceparent {
         let (version, trace, span, flags) = (part(2)?, part(32)?, part(16)?, part(2)?);
         let span = u64::try_from(span).ok()?;
         let flags = u8::try_from(flags).ok()?;
-        let whole = version == 0 && trace != 0 && span != 0 && parts.next().is_none();
-        whole.then_some(Self { trace, span, flags })
+        let whole = match version {
+            0 => parts.next().is_none(),
+            other => other != 0xff,
+        };
+        (whole && trace != 0 && span != 0).then_some(Self { trace, span, flags })
     }
 
     /// The begin of a trace that is recorded.
@@ -174,6 +178,10 @@ mod tests {
     #[test]
     fn a_traceparent_is_told_from_what_is_none() {
         assert!(Traceparent::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").is_some());
+        let later =
+            Traceparent::parse("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what.will-be");
+        let later = later.unwrap();
+        assert_eq!(later.to_string(), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
         for odd in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
@@ -182,7 +190,7 @@ mod tests {
             "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
             "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
-            "01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ] {
             assert_eq!(Traceparent::parse(odd), None, "{odd}");
         }

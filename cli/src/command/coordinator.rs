@@ -73,9 +73,20 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         retention: config.archive.retention(),
         peers: Arc::new(forward::HttpPeers { http: http.clone(), secret: secret.clone() }),
     };
-    let (cluster, running) = tokio::select! {
-        () = interrupt::requested() => return Ok(End::Complete),
-        started = Cluster::start(options, shutdown.child()) => started.context("start the coordinator")?,
+    let connections = usize::try_from(config.api.connections).unwrap_or(usize::MAX);
+    let (cluster, running) = {
+        // Probes and users are answered while it waits for its broker.
+        let until = shutdown.child();
+        let waiting = api::waiting(Arc::new(backs.broker.clone()));
+        let mut waiting = std::pin::pin!(api::serve(&listener, waiting, connections, until.clone()));
+        let started = tokio::select! {
+            () = interrupt::requested() => return Ok(End::Complete),
+            served = &mut waiting => return served.context("serve the API").map(|()| End::Complete).map_err(Failure::Failed),
+            started = Cluster::start(options, shutdown.child()) => started.context("start the coordinator")?,
+        };
+        until.begin();
+        waiting.await.context("serve the API")?;
+        started
     };
     let router = api::router(api::Options {
         cluster,
@@ -94,7 +105,6 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         let write = std::fs::write(&part, &address).and_then(|()| std::fs::rename(&part, path));
         write.with_context(|| format!("--url-out: write {}", path.display()))?;
     }
-    let connections = usize::try_from(config.api.connections).unwrap_or(usize::MAX);
     let mut serving = std::pin::pin!(api::serve(listener, router, connections, shutdown.child()));
     tokio::select! {
         () = interrupt::requested() => {}

@@ -31,6 +31,12 @@ struct Cluster {
 }
 
 pub async fn run(global: &Global, args: &Up) -> Outcome {
+    if let Some(file) = &global.config {
+        return Err(Failure::usage(format!(
+            "--config {}: the cluster has settings of its own; change single ones by --set",
+            file.display()
+        )));
+    }
     interrupt::take_over();
     let temporary = tempfile::Builder::new().prefix("kudzu-up-").tempdir().context("make a folder")?;
     let folder = args.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
@@ -53,20 +59,18 @@ pub async fn run(global: &Global, args: &Up) -> Outcome {
         tell("starting RabbitMQ and Redis, which takes some ten seconds");
     }
     let starting = {
-        let (folder, config, counts) = (folder.clone(), config.clone(), [args.coordinators, args.workers]);
-        tokio::task::spawn_blocking(move || start(&folder, &config, counts))
+        let (folder, counts) = (folder.clone(), [args.coordinators, args.workers]);
+        let global = Global { config: Some(config.clone()), ..global.clone() };
+        tokio::task::spawn_blocking(move || start(&folder, &global, counts))
     };
     let mut cluster = tokio::select! {
         () = interrupt::requested() => return Ok(End::Complete),
         started = starting => started.context("start the cluster")??,
     };
     announce(global, args, &cluster, &config, &Present { seeds, at: present, salt })?;
-    let ended = watch(&mut cluster);
     let outcome = tokio::select! {
         () = interrupt::requested() => Ok(End::Complete),
-        name = ended => Err(Failure::failed(format!(
-            "{name} has ended; its log is {}", folder.join(format!("{name}.log")).display()
-        ))),
+        name = watch(&mut cluster, &folder) => Err(Failure::failed(format!("{name} was the last of its kind"))),
     };
     if !global.quiet {
         tell("taking all of it down");
@@ -94,7 +98,7 @@ fn salt(seeds: &[String]) -> u64 {
     job::salt_of(&seeds)
 }
 
-fn start(folder: &Path, config: &Path, [coordinators, workers]: [u16; 2]) -> Result<Cluster, Failure> {
+fn start(folder: &Path, global: &Global, [coordinators, workers]: [u16; 2]) -> Result<Cluster, Failure> {
     let missing = |e: kudzu_servers::ServerError| Failure::Failed(e.into());
     let redis = Redis::start().map_err(missing)?;
     let rabbit = RabbitMq::start().map_err(missing)?;
@@ -102,7 +106,7 @@ fn start(folder: &Path, config: &Path, [coordinators, workers]: [u16; 2]) -> Res
     let (broker, cache) = (rabbit.uri(), redis.uri());
     let process = |name: String, args: &[String]| {
         let set = |command: &mut std::process::Command| {
-            command.args(args).arg("--config").arg(config);
+            command.args(args).args(global.to_args());
             command.env("KUDZU_BROKER__URL", &broker).env("KUDZU_REDIS__URL", &cache);
         };
         let process = Process::start(&program, set, &folder.join(format!("{name}.log")));
@@ -175,12 +179,21 @@ fn announce(
     Ok(())
 }
 
-/// Ends with the name of the first process that ends.
-async fn watch(cluster: &mut Cluster) -> String {
+/// Tells which processes end: the others go on. Ends with the last coordinator, or the last worker.
+async fn watch(cluster: &mut Cluster, folder: &Path) -> String {
+    let kind = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
     loop {
-        for (name, process) in &mut cluster.processes {
-            if process.ended().is_some() {
-                return name.clone();
+        let mut ended = Vec::new();
+        cluster.processes.retain_mut(|(name, process)| {
+            let over = process.ended().is_some();
+            ended.extend(over.then(|| name.clone()));
+            !over
+        });
+        for name in ended {
+            let log = folder.join(format!("{name}.log"));
+            tell(&format!("{name} has ended; its log is {}", log.display()));
+            if !cluster.processes.iter().any(|(other, _)| kind(other) == kind(&name)) {
+                return name;
             }
         }
         tokio::time::sleep(LOOK).await;

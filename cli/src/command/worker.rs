@@ -47,8 +47,13 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     interrupt::take_over();
     let shutdown = Shutdown::new(DRAIN);
+    // Who asks is answered until the last task has ended.
+    let drained = Shutdown::new(DRAIN);
     let serving = match args.listen {
-        Some(listen) => Some(health::serve(listen, Arc::new(backs.broker.clone()), shutdown.child()).await?),
+        Some(listen) => {
+            let broker = Arc::new(backs.broker.clone());
+            Some(health::serve(listen, broker, shutdown.clone(), drained.clone()).await?)
+        }
         None => None,
     };
     let ending = {
@@ -89,6 +94,7 @@ pub async fn run(global: &Global, args: &Args) -> Outcome {
             tokio::time::sleep(AGAIN).await;
         }
     }
+    drained.begin();
     if let Some(serving) = serving {
         serving.await.context("serve health and metrics")?.context("serve health and metrics")?;
     }

@@ -76,9 +76,7 @@ impl Api {
             Health::Blocked(_) => {
                 Err(Problem::unavailable("broker-blocked", "the broker is short of memory or disk", 10))
             }
-            Health::Down(_) => {
-                Err(Problem::unavailable("broker-down", "there is no connection to the broker", 5))
-            }
+            Health::Down(_) => Err(Problem::broker_down()),
         }
     }
 

@@ -17,6 +17,7 @@ mod serve;
 mod system;
 mod trees;
 pub mod views;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
@@ -46,6 +47,7 @@ use trees::Trees;
 
 pub use serve::serve;
 pub use system::Description;
+pub use waiting::waiting;
 
 /// Results that are written in other forms than the canonical one at a time.
 const WRITING: usize = 4;

@@ -133,6 +133,11 @@ impl Problem {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", title, "try again").retry_after(5)
     }
 
+    /// Jobs can be neither published nor asked about.
+    pub fn broker_down() -> Self {
+        Self::unavailable("broker-down", "there is no connection to the broker", 5)
+    }
+
     /// It cannot be done now.
     pub fn unavailable(name: &str, detail: impl Into<String>, seconds: u32) -> Self {
         let title = "This cannot be done now";

@@ -1,5 +1,6 @@
 //! The HTTP server: bounded in connections, headers, bodies and time.
 
+use std::borrow::Borrow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +28,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the address cannot be listened on any more.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Borrow<TcpListener>,
     router: Router,
     connections: usize,
     shutdown: Shutdown,
@@ -38,7 +39,7 @@ pub async fn serve(
         let accepted = async {
             // Who comes when all places are taken waits in the system's queue.
             let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
+            (place, listener.borrow().accept().await)
         };
         tokio::select! {
             () = shutdown.stopping() => break,

@@ -77,13 +77,22 @@ pub(super) async fn healthz() -> &'static str {
 /// Whether it can do its work, and why not.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Ready {
-    ready: bool,
+    pub(super) ready: bool,
     /// The connection to the broker: up, blocked or down, and why.
-    broker: String,
+    pub(super) broker: String,
     /// Jobs that run here.
-    jobs: usize,
+    pub(super) jobs: usize,
     /// Jobs without an end in the whole cluster, as the sweep saw them.
-    open: usize,
+    pub(super) open: usize,
+}
+
+/// How it stands with the broker, as text.
+pub(super) fn told(health: Health) -> String {
+    match health {
+        Health::Up => "up".to_owned(),
+        Health::Blocked(why) => format!("blocked: {why}"),
+        Health::Down(why) => format!("down: {}", why.unwrap_or_else(|| "not connected yet".into())),
+    }
 }
 
 /// Whether it can do its work.
@@ -94,12 +103,8 @@ pub(super) struct Ready {
 pub(super) async fn readyz(With(api): With<Api>) -> Response {
     let health = api.cluster.health();
     let ready = health == Health::Up && !api.shutdown.is_stopping();
-    let broker = match health {
-        Health::Up => "up".to_owned(),
-        Health::Blocked(why) => format!("blocked: {why}"),
-        Health::Down(why) => format!("down: {}", why.unwrap_or_else(|| "not connected yet".into())),
-    };
-    let body = Ready { ready, broker, jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
+    let body =
+        Ready { ready, broker: told(health), jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

@@ -5,6 +5,7 @@
 //! take-over, settles the old message, and goes on where the new one finds it. Whoever claims
 //! the higher take-over has the job; the other one drops it.
 
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
@@ -351,7 +352,8 @@ impl Owner {
         let record = match result::write(&shared.shelf, self.id, self.epoch, result).await {
             Ok(record) => record,
             Err(error) => {
-                tracing::error!(%error, job = %self.id, "a result is not written");
+                let why = error.source().map(ToString::to_string);
+                tracing::error!(%error, why, job = %self.id, "a result is not written");
                 return Some(Lost::Left("its result cannot be written"));
             }
         };

@@ -258,6 +258,7 @@ impl Job {
         let id = ticket::lookup(ticket);
         let class = self.class_of(id);
         self.sent[class].heard = now;
+        self.queues[class].came(now, ticket);
         let mix = self.settings.bugs.has(Planted::MixParts);
         let part = if mix { Part { sending: 0, ..part } } else { part };
         let mut answer = self.parts.add(id, part, answer)?;
@@ -476,6 +477,7 @@ impl Job {
         if !batch.lookups.is_empty() {
             let tickets = batch.lookups.iter().map(|(ticket, _)| *ticket).collect();
             self.sent[batch.class as usize].tasks.push_back((now, tickets));
+            self.queues[batch.class as usize].left(now, &batch.lookups);
             out.push(Action::Ask(batch));
         }
     }

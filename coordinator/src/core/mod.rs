@@ -7,6 +7,7 @@ pub mod chunk;
 mod edge;
 pub mod intern;
 pub mod job;
+mod pace;
 pub(crate) mod parts;
 pub mod planted;
 pub mod queue;

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use kudzu_shared::source::Class;
 
+use super::pace::Pace;
 use super::store::LookupId;
 use super::ticket::Ticket;
 
 /// How much may be outstanding, and how tasks are packed.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Questions outstanding by class.
+    /// Questions outstanding by class, at most.
     pub window: u32,
     /// Questions in one task at most.
     pub task_questions: u32,
@@ -32,6 +33,7 @@ pub struct Batch {
 pub struct Queue {
     class: Class,
     limits: Limits,
+    pace: Pace,
     demanded: VecDeque<LookupId>,
     ahead: VecDeque<LookupId>,
     /// Questions sent and not answered, those packed and not sent included.
@@ -47,6 +49,11 @@ impl Queue {
         Self {
             class,
             limits,
+            // What waits at the upstreams of others waits for their limits.
+            pace: match class {
+                Class::Dns => Pace::adaptive(limits.window),
+                Class::Http | Class::Local => Pace::fixed(limits.window),
+            },
             demanded: VecDeque::new(),
             ahead: VecDeque::new(),
             outstanding: 0,
@@ -63,7 +70,8 @@ impl Queue {
 
     /// The next lookup to send, if the window has room.
     pub fn pop(&mut self) -> Option<LookupId> {
-        if self.outstanding >= self.limits.window {
+        if self.outstanding >= self.pace.size() {
+            self.pace.is_full();
             return None;
         }
         self.demanded.pop_front().or_else(|| self.ahead.pop_front())
@@ -100,6 +108,16 @@ impl Queue {
         (!self.pack.is_empty()).then_some(self.since + self.limits.task_delay_ms)
     }
 
+    /// Takes note of a task that leaves.
+    pub fn left(&mut self, now: u64, lookups: &[(Ticket, u32)]) {
+        self.pace.left(now, lookups);
+    }
+
+    /// Takes note of a result.
+    pub fn came(&mut self, now: u64, lookup: Ticket) {
+        self.pace.came(now, lookup);
+    }
+
     /// Takes note of answered questions.
     pub fn answered(&mut self, questions: u32) {
         self.outstanding = self.outstanding.saturating_sub(questions);
@@ -117,5 +135,6 @@ impl Queue {
         self.pack.clear();
         self.packed = 0;
         self.outstanding = 0;
+        self.pace.forget();
     }
 }
