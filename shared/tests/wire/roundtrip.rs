@@ -1,7 +1,9 @@
 //! What is written is read again, by this version and by the one before.
 
-use kudzu_shared::wire::{Error, MAJOR, MINOR, Results, StoredAnswer, Task};
+use kudzu_shared::job::JobId;
+use kudzu_shared::wire::{Due, Error, MAJOR, MINOR, Over, Results, StoredAnswer, Task};
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 
 use crate::{rebuilt, records, samples};
@@ -41,6 +43,28 @@ proptest! {
         prop_assert_eq!(&StoredAnswer::decode(&message).unwrap(), &stored);
         prop_assert_eq!(&StoredAnswer::decode(&next_minor(&message, &fields, &[])).unwrap(), &stored);
     }
+
+    #[test]
+    fn jobs_that_are_due_come_back(
+        job: u128, epoch: u32, trace in option::of(".{0,60}"),
+        fields: [u8; 5], tail in vec(vec(any::<u8>(), 0..9), 0..3),
+    ) {
+        let due = Due { job: JobId(job), epoch, trace };
+        let message = due.encode().unwrap();
+        prop_assert_eq!(&Due::decode(&message).unwrap(), &due);
+        prop_assert_eq!(&Due::decode(&next_minor(&message, &fields, &tail)).unwrap(), &due);
+    }
+
+    #[test]
+    fn jobs_that_are_over_come_back(
+        job: u128, epoch: u32,
+        fields: [u8; 5], tail in vec(vec(any::<u8>(), 0..9), 0..3),
+    ) {
+        let over = Over { job: JobId(job), epoch };
+        let message = over.encode().unwrap();
+        prop_assert_eq!(&Over::decode(&message).unwrap(), &over);
+        prop_assert_eq!(&Over::decode(&next_minor(&message, &fields, &tail)).unwrap(), &over);
+    }
 }
 
 #[test]
@@ -64,4 +88,9 @@ fn another_kind_is_refused() {
     let message = samples::task().encode().unwrap();
     assert!(matches!(Results::decode(&message), Err(Error::Kind { found: 1, expected: 2 })));
     assert!(matches!(StoredAnswer::decode(&message), Err(Error::Kind { found: 1, expected: 3 })));
+    assert!(matches!(Over::decode(&message), Err(Error::Kind { found: 1, expected: 4 })));
+    assert!(matches!(
+        Due::decode(&samples::over().encode().unwrap()),
+        Err(Error::Kind { found: 4, expected: 5 })
+    ));
 }
