@@ -157,3 +157,90 @@ async fn a_penalty_is_everybodys_and_redis_is_nobodys_need() {
     let went = go(&[one], Limit::new(Some(50.0), Some(2)), 10, Duration::ZERO).await;
     assert!(went.last().unwrap().0 - went[0].0 >= Duration::from_millis(350));
 }
+
+/// Each fault as Redis is told to have it, and how it is mended.
+const FAULTS: [(&str, &[&[&str]], &[&[&str]]); 4] = [
+    ("full", &[&["CONFIG", "SET", "maxmemory", "1"]], &[&["CONFIG", "SET", "maxmemory", "0"]]),
+    ("a replica", &[&["REPLICAOF", "127.0.0.1", "1"]], &[&["REPLICAOF", "NO", "ONE"]]),
+    (
+        "another type",
+        &[
+            &["DEL", "kudzu:r:{cluster}", "kudzu:c:{cluster}"],
+            &["LPUSH", "kudzu:r:{cluster}", "x"],
+            &["SET", "kudzu:c:{cluster}", "x"],
+        ],
+        &[&["DEL", "kudzu:r:{cluster}", "kudzu:c:{cluster}"]],
+    ),
+    ("no number", &[&["SET", "kudzu:r:{cluster}", "x"]], &[&["DEL", "kudzu:r:{cluster}"]]),
+];
+
+/// Whatever Redis answers, nobody waits in vain and nobody goes without a limit: not while it
+/// answers so, nor with what was granted before and after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_lifts_a_limit() {
+    const RATE: Limit = Limit { rate_per_s: Some(50.0), burst: 1, concurrency: Some(2) };
+    let server = Server::start().unwrap();
+    let redis = connect(&server);
+    let limiter = Limiter::new(redis.clone());
+    let order = |all: &[&[&str]]| all.iter().for_each(|c| drop(server.command(c).unwrap()));
+    let third = |what: &'static str| {
+        let limiter = limiter.clone();
+        async move {
+            let third = tokio::time::timeout(Duration::from_millis(200), limiter.acquire("cluster", &RATE));
+            assert!(third.await.is_err(), "{what}: three at a time");
+        }
+    };
+    for (what, bring, mend) in FAULTS {
+        let before = limiter.acquire("cluster", &RATE).await;
+        order(bring);
+        let errors = redis.errors();
+        let begin = Instant::now();
+        let during = limiter.acquire("cluster", &RATE).await;
+        assert!(begin.elapsed() < Duration::from_secs(2), "{what}: {:?}", begin.elapsed());
+        third(what).await;
+        drop(before);
+        let after = limiter.acquire("cluster", &RATE).await;
+        third(what).await;
+        drop((during, after));
+
+        let went = go(std::slice::from_ref(&limiter), RATE, 10, Duration::from_millis(15)).await;
+        assert_eq!(went.len(), 20, "{what}");
+        for (at, _) in &went {
+            let open = went.iter().filter(|(begin, end)| begin <= at && at < end).count();
+            assert!(open <= 2, "{what}: {open} at a time");
+        }
+        let took = went.last().unwrap().0 - went[0].0;
+        assert!(took >= Duration::from_millis(350), "{what}: 20 in {took:?}");
+        assert!(redis.errors() > errors && redis.is_there(), "{what}: Redis had nothing against it");
+
+        let held = limiter.acquire("cluster", &RATE).await;
+        order(mend);
+        let shared = limiter.acquire("cluster", &RATE).await;
+        third(what).await;
+        drop((held, shared));
+    }
+    // It is asked again: who is new has to wait for what is held here.
+    let places = [limiter.acquire("cluster", &RATE).await, limiter.acquire("cluster", &RATE).await];
+    let other = Limiter::new(connect(&server));
+    let cut = tokio::time::timeout(Duration::from_millis(200), other.acquire("cluster", &RATE)).await;
+    assert!(cut.is_err(), "they do not share it any more");
+    drop(places);
+}
+
+/// A penalty that Redis cannot be told is kept to by whoever was given it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_penalty_that_redis_does_not_take_is_kept_to() {
+    let server = Server::start().unwrap();
+    let limiter = Limiter::new(connect(&server));
+    for (n, (what, bring, mend)) in FAULTS[..2].iter().enumerate() {
+        bring.iter().for_each(|c| drop(server.command(c).unwrap()));
+        for limit in [Limit::new(Some(1000.0), Some(4)), Limit::NONE] {
+            let upstream = format!("{n} {limit:?}");
+            let until = tokio::time::Instant::now() + Duration::from_millis(400);
+            limiter.penalise(&upstream, until).await;
+            drop(limiter.acquire(&upstream, &limit).await);
+            assert!(tokio::time::Instant::now() >= until, "{what}: {limit:?}");
+        }
+        mend.iter().for_each(|c| drop(server.command(c).unwrap()));
+    }
+}

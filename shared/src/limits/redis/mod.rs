@@ -46,6 +46,9 @@ struct Inner {
     /// This process, in the names of its places.
     process: Uuid,
     upstreams: Mutex<HashMap<Box<str>, Arc<Upstream>>>,
+    /// Places of this process, whoever gave them: Redis, when it comes or goes, does not know
+    /// of those that are held without it.
+    own: Memory,
     /// For when Redis is away.
     alone: Memory,
     /// How many processes there are, as last known.
@@ -76,6 +79,7 @@ impl Redis {
             redis,
             process: Uuid::now_v7(),
             upstreams: Mutex::default(),
+            own: Memory::new(),
             alone: Memory::new(),
             processes: AtomicU32::new(1),
         });
@@ -247,10 +251,16 @@ impl Limiter for Redis {
         let (interval, places) = upstream.tighten(limit);
         // The place first: a question's time that then waits for a place would be lost.
         let place = match places {
-            Some(_) => match upstream.places.take(redis, HELD).await {
-                Some(place) => Some(place),
-                None => return self.inner.alone.acquire(&upstream.name, &self.inner.share(limit)).await,
-            },
+            Some(_) => {
+                let own = self.inner.own.acquire(&upstream.name, &Limit::new(None, places)).await;
+                match upstream.places.take(redis, HELD).await {
+                    Some(place) => Some((place, own)),
+                    None => {
+                        let alone = self.inner.alone.acquire(&upstream.name, &self.inner.share(limit)).await;
+                        return Permit::holding((alone, own));
+                    }
+                }
+            }
             None => None,
         };
         match interval {
