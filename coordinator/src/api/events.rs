@@ -136,7 +136,7 @@ async fn follow(
 async fn while_it_runs(running: &Running, last: Option<(u32, u64)>, tx: &Events) -> Result<(u32, u64), Gone> {
     let mut newest = running.newest();
     let mut next = match last {
-        Some((epoch, number)) if epoch == running.epoch => number + 1,
+        Some((epoch, number)) if epoch == running.epoch => number.saturating_add(1),
         Some(_) => {
             send(tx, event("reset", &serde_json::json!({ "epoch": running.epoch }))).await?;
             0
@@ -144,14 +144,12 @@ async fn while_it_runs(running: &Running, last: Option<(u32, u64)>, tx: &Events)
         None => 0,
     };
     loop {
-        newest.borrow_and_update();
-        let events = match running.since(next) {
-            Some(events) => events,
-            None => {
-                send(tx, event("reset", &serde_json::json!({ "epoch": running.epoch }))).await?;
-                next = *newest.borrow();
-                Vec::new()
-            }
+        let noted = *newest.borrow_and_update();
+        let Some(events) = running.since(next) else {
+            send(tx, event("reset", &serde_json::json!({ "epoch": running.epoch }))).await?;
+            // The last one says where it stands, or that it is over.
+            next = noted.saturating_sub(1);
+            continue;
         };
         for (number, what) in events {
             next = number + 1;

@@ -144,12 +144,13 @@ impl Posted {
 
 impl Drop for Posted {
     fn drop(&mut self) {
-        self.running.note(Event::Over);
         self.board.jobs(|jobs| {
             if jobs.get(&self.id).is_some_and(|r| Arc::ptr_eq(r, &self.running)) {
                 jobs.remove(&self.id);
             }
         });
+        // Afterwards: whoever hears it and looks again must not find the job here.
+        self.running.note(Event::Over);
     }
 }
 

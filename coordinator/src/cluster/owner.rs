@@ -14,7 +14,7 @@ use kudzu_shared::archive::Put;
 use kudzu_shared::broker::{self, Delivery};
 use kudzu_shared::job::JobId;
 use kudzu_shared::metrics::metrics;
-use kudzu_shared::outcome::{End, Verdict};
+use kudzu_shared::outcome::End;
 use kudzu_shared::task;
 use kudzu_shared::wire::{Due, Over};
 use tokio::sync::{mpsc, oneshot};
@@ -208,8 +208,7 @@ impl Owner {
         let (mut known, _) = journal::read(shelf, self.id, asks()).await?;
         if let Some(old) = ready.record.replays() {
             let (mut before, _) = journal::read(shelf, old, asks()).await?;
-            let stands = |v: Verdict| matches!(v.end(), End::Found | End::Empty);
-            before.retain(|answer| answer.questions.iter().all(|q| stands(q.verdict)));
+            before.retain(|v| matches!(v.end(), End::Found | End::Empty));
             known.join(before);
         }
         Ok(known)

@@ -1,9 +1,9 @@
 //! Outcomes that earlier runs of a job have taken and journaled: they are not asked again.
 
 use kudzu_shared::observable::Observable;
-use kudzu_shared::outcome::Answer;
+use kudzu_shared::outcome::{Answer, Verdict};
 use kudzu_shared::wire::{Ask, Results};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::core::parts::Parts;
 use crate::core::ticket;
@@ -52,9 +52,22 @@ impl Known {
         self.answers.is_empty()
     }
 
-    /// Forgets the answers for which `keep` does not hold.
-    pub fn retain(&mut self, keep: impl Fn(&Answer) -> bool) {
-        self.answers.retain(|_, answer| keep(answer));
+    /// Forgets the lookups of which some question ended with a verdict that does not stand: of
+    /// several rounds the last one counts.
+    pub fn retain(&mut self, stands: impl Fn(Verdict) -> bool) {
+        let mut last: FxHashMap<(u8, &Observable, u8), (u8, Verdict)> = FxHashMap::default();
+        for ((ask, round, key), answer) in &self.answers {
+            for question in &answer.questions {
+                let said = last.entry((*ask, key, question.index)).or_insert((*round, question.verdict));
+                if said.0 < *round {
+                    *said = (*round, question.verdict);
+                }
+            }
+        }
+        let failed = last.into_iter().filter(|(_, (_, verdict))| !stands(*verdict));
+        let failed: FxHashSet<(u8, Observable)> =
+            failed.map(|((ask, key, _), _)| (ask, key.clone())).collect();
+        self.answers.retain(|(ask, _, key), _| !failed.contains(&(*ask, key.clone())));
     }
 
     /// Takes in what another job has learned, where this one knows nothing.
@@ -93,7 +106,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use kudzu_shared::job::JobId;
-    use kudzu_shared::outcome::{Part, Question, Verdict};
+    use kudzu_shared::outcome::{Part, Question};
     use kudzu_shared::wire::LookupResult;
 
     use super::*;
@@ -137,6 +150,27 @@ mod tests {
         let verdicts: Vec<Verdict> = answer.questions.iter().map(|q| q.verdict).collect();
         assert_eq!((round, verdicts), (1, vec![Verdict::NoData]), "the later round says it");
         assert_eq!(known.take(1, 0, &key, 1), None);
+        assert!(known.is_empty());
+    }
+
+    #[test]
+    fn what_failed_is_forgotten_and_what_a_later_round_brought_is_not() {
+        let mut known = Known::new(vec![ask("x")]);
+        for (key, verdicts) in [
+            ("good.example", &[Verdict::Found][..]),
+            ("mended.example", &[Verdict::Timeout, Verdict::NoData]),
+            ("bad.example", &[Verdict::Timeout, Verdict::ServFail]),
+        ] {
+            for (round, verdict) in (0..).zip(verdicts) {
+                known.add(results("x", key, round, Part::WHOLE, *verdict, 0));
+            }
+        }
+        known.retain(|v| matches!(v, Verdict::Found | Verdict::NoData));
+        let mut round = |key| known.take(0, 0, &Observable::parse(key).unwrap(), 1).map(|(round, _)| round);
+        assert_eq!(
+            ["good.example", "mended.example", "bad.example"].map(&mut round),
+            [Some(0), Some(1), None]
+        );
         assert!(known.is_empty());
     }
 

@@ -1,0 +1,187 @@
+//! Events of a job as a listener hears them: from the start, after a pause, and anew.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use kudzu_coordinator::cluster::board::{Event, Posted, Running};
+use kudzu_coordinator::cluster::record::{About, Record};
+use kudzu_coordinator::cluster::shelf::{Claim, EndState, Ended};
+use kudzu_coordinator::model::Progress;
+use kudzu_shared::job::JobId;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::common::case::Case;
+use crate::rig::{Rig, rig};
+
+const SOON: Duration = Duration::from_secs(30);
+const JOB: JobId = JobId(77);
+
+/// A job that happens as the test says: nobody else runs it.
+struct Stage<'a> {
+    rig: &'a Rig,
+    posted: Posted,
+    noted: u64,
+}
+
+fn posted(rig: &Rig, epoch: u32) -> Posted {
+    let (progress, prolong) = (watch::channel(Progress::default()).1, mpsc::channel(1).0);
+    let lease = Arc::new(AtomicU32::new(epoch));
+    let running = Running::new(epoch, lease, progress, CancellationToken::new(), prolong);
+    rig.cluster.board().put(JOB, Arc::new(running))
+}
+
+async fn claim(rig: &Rig, epoch: u32) {
+    let claim = Claim { owner: "a".into(), address: None, claimed_ms: 1, nonce: 1, segments: 0, stalled: 0 };
+    rig.cluster.shelf().claim(JOB, epoch, &claim).await.unwrap();
+}
+
+impl<'a> Stage<'a> {
+    async fn new(rig: &'a Rig, epoch: u32) -> Self {
+        let mut case = Case::within(1, 1);
+        (case.spec.id, case.spec.tenant) = (JOB, "red".into());
+        let record = Record::new(&case.spec, &case.plan, &case.budgets, About::default());
+        rig.cluster.shelf().create_record(JOB, &record).await.unwrap();
+        claim(rig, epoch).await;
+        Self { rig, posted: posted(rig, epoch), noted: 0 }
+    }
+
+    fn happens(&mut self, times: u64) {
+        for _ in 0..times {
+            let progress = Progress { nodes: self.noted, ..Progress::default() };
+            self.posted.running().note(Event::Progress(progress));
+            self.noted += 1;
+        }
+    }
+
+    /// Somebody else takes it over, who is here as well.
+    async fn taken_over(&mut self, epoch: u32) {
+        claim(self.rig, epoch).await;
+        self.posted = posted(self.rig, epoch);
+        self.noted = 0;
+    }
+
+    async fn ends(self) {
+        let reason = Some("cancelled".into());
+        let end = Ended { epoch: 1, state: EndState::Partial, reason, ended_ms: 2, result: None };
+        self.rig.cluster.shelf().end(JOB, &end).await.unwrap();
+        drop(self.posted);
+    }
+}
+
+/// Who follows the job.
+struct Listener {
+    response: reqwest::Response,
+    heard: String,
+}
+
+impl Listener {
+    /// Comes with the last id that it saw, and is told of the job first.
+    async fn new(rig: &Rig, last: Option<&str>) -> Self {
+        let call = rig.call("red", Method::GET, &format!("/v1/jobs/{JOB}/events"));
+        let call = last.into_iter().fold(call, |call, last| call.header("last-event-id", last));
+        let response = call.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let mut this = Self { response, heard: String::new() };
+        let (kind, id, job) = this.next().await.unwrap();
+        assert_eq!((kind.as_str(), id, &job["state"]), ("job", None, &"running".into()));
+        this
+    }
+
+    /// The next event: its kind, id and data. None once the stream has ended.
+    async fn next(&mut self) -> Option<(String, Option<String>, Value)> {
+        loop {
+            if let Some((event, rest)) = self.heard.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.heard = rest;
+                let field = |name: &str| {
+                    event
+                        .lines()
+                        .find_map(|l| Some(l.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
+                };
+                let Some(kind) = field("event") else { continue };
+                return Some((kind, field("id"), serde_json::from_str(&field("data").unwrap()).unwrap()));
+            }
+            let more = tokio::time::timeout(SOON, self.response.chunk()).await.unwrap().unwrap()?;
+            self.heard += std::str::from_utf8(&more).unwrap();
+        }
+    }
+
+    /// Hears these ids next, each with what happened then.
+    async fn hears(&mut self, epoch: u32, numbers: std::ops::Range<u64>) {
+        for number in numbers {
+            let (kind, id, data) = self.next().await.unwrap();
+            assert_eq!((kind.as_str(), id), ("progress", Some(format!("{epoch}:{number}"))));
+            assert_eq!(data["nodes"], number);
+        }
+    }
+
+    async fn hears_a_reset(&mut self, epoch: u32) {
+        let (kind, id, data) = self.next().await.unwrap();
+        assert_eq!((kind.as_str(), id, &data["epoch"]), ("reset", None, &epoch.into()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_back_hears_what_came_after() {
+    let rig = rig().await;
+    let mut stage = Stage::new(&rig, 3).await;
+    stage.happens(3);
+    let mut first = Listener::new(&rig, None).await;
+    first.hears(3, 0..3).await;
+    drop(first);
+    stage.happens(2);
+    let mut second = Listener::new(&rig, Some("3:1")).await;
+    second.hears(3, 2..5).await;
+    // What is no id is none.
+    let mut third = Listener::new(&rig, Some("3;1")).await;
+    third.hears(3, 0..5).await;
+    stage.happens(1);
+    for listener in [&mut second, &mut third] {
+        listener.hears(3, 5..6).await;
+    }
+    stage.ends().await;
+    for mut listener in [second, third] {
+        let (kind, _, job) = listener.next().await.unwrap();
+        assert_eq!((kind.as_str(), &job["state"]), ("job", &"partial".into()));
+        assert_eq!(listener.next().await, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_what_is_gone_starts_anew() {
+    let rig = rig().await;
+    let mut stage = Stage::new(&rig, 3).await;
+    stage.happens(2);
+    // Of a take-over before this one: all of this one.
+    let mut other = Listener::new(&rig, Some("2:1")).await;
+    other.hears_a_reset(3).await;
+    other.hears(3, 0..2).await;
+    // Of what never happened: where it stands now.
+    for odd in ["3:2000", "3:18446744073709551615"] {
+        let mut listener = Listener::new(&rig, Some(odd)).await;
+        listener.hears_a_reset(3).await;
+        listener.hears(3, 1..2).await;
+    }
+    // Of what nobody keeps any more.
+    stage.happens(1_000);
+    let mut late = Listener::new(&rig, Some("3:1")).await;
+    late.hears_a_reset(3).await;
+    late.hears(3, 1_001..1_002).await;
+    stage.happens(1);
+    late.hears(3, 1_002..1_003).await;
+
+    stage.taken_over(4).await;
+    stage.happens(2);
+    let (kind, _, job) = late.next().await.unwrap();
+    assert_eq!((kind.as_str(), &job["epoch"]), ("job", &4.into()));
+    late.hears_a_reset(4).await;
+    late.hears(4, 0..2).await;
+    stage.ends().await;
+    assert_eq!(late.next().await.unwrap().2["state"], "partial");
+    assert_eq!(late.next().await, None);
+}
