@@ -11,6 +11,10 @@
 )]
 
 mod common;
+#[path = "durable/golden.rs"]
+mod golden;
+#[path = "durable/lease.rs"]
+mod lease;
 
 use std::sync::Arc;
 use std::time::Duration;
