@@ -158,8 +158,11 @@ async fn a_penalty_is_everybodys_and_redis_is_nobodys_need() {
     assert!(went.last().unwrap().0 - went[0].0 >= Duration::from_millis(350));
 }
 
+/// Its name, the commands that bring it about, and those that mend it.
+type Fault = (&'static str, &'static [&'static [&'static str]], &'static [&'static [&'static str]]);
+
 /// Each fault as Redis is told to have it, and how it is mended.
-const FAULTS: [(&str, &[&[&str]], &[&[&str]]); 4] = [
+const FAULTS: [Fault; 4] = [
     ("full", &[&["CONFIG", "SET", "maxmemory", "1"]], &[&["CONFIG", "SET", "maxmemory", "0"]]),
     ("a replica", &[&["REPLICAOF", "127.0.0.1", "1"]], &[&["REPLICAOF", "NO", "ONE"]]),
     (
