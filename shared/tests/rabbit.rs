@@ -14,6 +14,8 @@ use kudzu_shared::task;
 use secrecy::SecretString;
 
 const SOON: Duration = Duration::from_secs(60);
+/// Where messages go that nobody could take.
+const DEAD: &str = "kudzu.dead";
 
 fn connect(server: &RabbitMq, name: &str) -> Rabbit {
     Rabbit::new(&SecretString::from(server.uri()), name).unwrap()
@@ -48,6 +50,7 @@ async fn faults_of_the_broker_lose_nothing() {
     a_queue_that_differs_is_told(&server, &broker).await;
     an_alarm_holds_back_publishers_only(&server, &broker).await;
     a_deleted_queue_ends_its_consumer(&server, &broker).await;
+    what_nobody_can_take_is_kept(&server, &broker).await;
     broker.close();
     assert!(matches!(broker.publish("faults", Bytes::new()).await, Err(Error::Closed)));
 }
@@ -143,4 +146,44 @@ async fn a_deleted_queue_ends_its_consumer(server: &RabbitMq, broker: &Rabbit) {
     let mut consumer = broker.consume("faults.gone", 1).await.unwrap();
     server.ctl(&["delete_queue", "faults.gone"]).unwrap();
     assert!(tokio::time::timeout(SOON, consumer.next()).await.unwrap().is_none());
+}
+
+/// Given back more often than the broker bears, a message goes to the queue of the dead; while
+/// there is none it stays where it was.
+async fn what_nobody_can_take_is_kept(server: &RabbitMq, broker: &Rabbit) {
+    // How often the broker tries again; it reads it when a queue gets its leader.
+    let often = "application:set_env(rabbit, dead_letter_worker_publisher_confirm_timeout, 500).";
+    server.ctl(&["eval", often]).unwrap();
+    broker.declare("faults.poison", Durability::Durable).await.unwrap();
+    server.ctl(&["delete_queue", DEAD]).unwrap();
+    broker.publish("faults.poison", Bytes::from_static(b"poison")).await.unwrap();
+    broker.publish("faults.poison", Bytes::from_static(b"harmless")).await.unwrap();
+    let mut consumer = broker.consume("faults.poison", 1).await.unwrap();
+    let mut rejected = 0;
+    loop {
+        let delivery = tokio::time::timeout(SOON, consumer.next()).await.unwrap().unwrap();
+        if delivery.body == "harmless" {
+            delivery.settle.ack();
+            break;
+        }
+        assert_eq!(delivery.redelivered, rejected > 0);
+        delivery.settle.requeue();
+        rejected += 1;
+        assert!(rejected < 2_000, "it comes for ever");
+    }
+    // A worker that dies has it once: the limit is far from what accidents come to.
+    assert!(rejected > 500, "given up after {rejected} deliveries");
+    let given_up = || {
+        let queue =
+            "{ok, Q} = rabbit_amqqueue:lookup(rabbit_misc:r(<<\"/\">>, queue, <<\"faults.poison\">>))";
+        let count = format!("{queue}, rabbit_quorum_queue:info(Q, [messages_dlx]).");
+        server.ctl(&["eval", &count]).unwrap().trim().to_owned()
+    };
+    assert_eq!(given_up(), "[{messages_dlx,1}]");
+    broker.declare("faults.poison", Durability::Durable).await.unwrap();
+    let mut dead = broker.consume(DEAD, 1).await.unwrap();
+    let delivery = tokio::time::timeout(SOON, dead.next()).await.unwrap().unwrap();
+    assert_eq!(delivery.body, "poison");
+    delivery.settle.ack();
+    until("it has left its queue", || given_up() == "[{messages_dlx,0}]").await;
 }
