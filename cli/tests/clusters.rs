@@ -1,6 +1,9 @@
 //! Whole clusters of real processes on a real RabbitMQ and Redis.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "clusters/up.rs"]
+mod up;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
