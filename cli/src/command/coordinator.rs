@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kudzu_coordinator::StartOptions;
 use kudzu_coordinator::api::{self, forward};
-use kudzu_coordinator::cluster::{Cluster, Options};
+use kudzu_coordinator::cluster::{Cluster, Options, Running};
 use kudzu_shared::archive::{self, Store, refuses_to_overwrite};
+use kudzu_shared::broker::Broker;
 use kudzu_shared::config::Config;
 use kudzu_shared::packs::Packs;
 use kudzu_shared::task::Shutdown;
@@ -74,20 +75,12 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         peers: Arc::new(forward::HttpPeers { http: http.clone(), secret: secret.clone() }),
     };
     let connections = usize::try_from(config.api.connections).unwrap_or(usize::MAX);
-    let (cluster, running) = {
-        // Probes and users are answered while it waits for its broker.
-        let until = shutdown.child();
-        let waiting = api::waiting(Arc::new(backs.broker.clone()));
-        let mut waiting = std::pin::pin!(api::serve(&listener, waiting, connections, until.clone()));
-        let started = tokio::select! {
-            () = interrupt::requested() => return Ok(End::Complete),
-            served = &mut waiting => return served.context("serve the API").map(|()| End::Complete).map_err(Failure::Failed),
-            started = Cluster::start(options, shutdown.child()) => started.context("start the coordinator")?,
-        };
-        until.begin();
-        waiting.await.context("serve the API")?;
-        started
+    let broker: Arc<dyn Broker> = Arc::new(backs.broker.clone());
+    let begun = tokio::select! {
+        () = interrupt::requested() => return Ok(End::Complete),
+        begun = begin(options, &listener, (broker, connections), &shutdown) => begun?,
     };
+    let (cluster, running) = begun;
     let router = api::router(api::Options {
         cluster,
         settings: config.api.clone(),
@@ -116,6 +109,28 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
     served.context("serve the API")?;
     backs.broker.close();
     Ok(End::Complete)
+}
+
+/// Begins; probes and users are answered while it waits for its broker.
+async fn begin(
+    options: Options,
+    listener: &TcpListener,
+    (broker, connections): (Arc<dyn Broker>, usize),
+    shutdown: &Shutdown,
+) -> Result<(Cluster, Running), Failure> {
+    let until = shutdown.child();
+    let waiting = api::waiting(broker);
+    let mut waiting = std::pin::pin!(api::serve(listener, waiting, connections, until.clone()));
+    let started = tokio::select! {
+        served = &mut waiting => {
+            served.context("serve the API")?;
+            return Err(Failure::failed("the API ended before the coordinator began"));
+        }
+        started = Cluster::start(options, shutdown.child()) => started.context("start the coordinator")?,
+    };
+    until.begin();
+    waiting.await.context("serve the API")?;
+    Ok(started)
 }
 
 /// An archive that overwrites would let two coordinators end one job. One that cannot be asked
