@@ -212,7 +212,8 @@ mod tests {
             let mut changed = text.clone();
             changed.replace_range(at..=at, &other.to_string());
             let read = Traceparent::parse(&changed);
-            assert!(read.is_none_or(|r| r.to_string() == changed), "seed {seed}: {changed}");
+            // Of another version the same is read.
+            assert!(read.is_none_or(|r| r.to_string()[2..] == changed[2..]), "seed {seed}: {changed}");
         }
     }
 
