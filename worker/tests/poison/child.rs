@@ -85,6 +85,8 @@ async fn work(tag: &str) {
         lookups: vec![lookup("hang.example.com")],
     };
     broker.declare(queue(Class::Local), Durability::Durable).await.unwrap();
+    // Where nobody waits for results nothing is asked.
+    broker.declare("replies", Durability::Exclusive).await.unwrap();
     broker.publish(queue(Class::Local), task.encode().unwrap()).await.unwrap();
     // Taken and given back: it comes again.
     let mut consumer = broker.consume(queue(Class::Local), 1).await.unwrap();
