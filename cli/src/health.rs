@@ -49,13 +49,7 @@ async fn readyz(State(shown): State<Shown>) -> Response {
     match shown.broker.health() {
         _ if shown.shutdown.is_stopping() => (StatusCode::SERVICE_UNAVAILABLE, "ending\n").into_response(),
         Health::Up => "ready\n".into_response(),
-        Health::Blocked(why) => {
-            (StatusCode::SERVICE_UNAVAILABLE, format!("blocked: {why}\n")).into_response()
-        }
-        Health::Down(why) => {
-            let why = why.unwrap_or_else(|| "not connected yet".into());
-            (StatusCode::SERVICE_UNAVAILABLE, format!("down: {why}\n")).into_response()
-        }
+        other => (StatusCode::SERVICE_UNAVAILABLE, format!("{other}\n")).into_response(),
     }
 }
 

@@ -24,8 +24,8 @@ use common::cluster::{Cluster as Sim, Faults};
 use common::driver::{self, Order};
 use common::reference::Reference;
 use common::rng::Rng;
+use common::service;
 use common::worlds;
-use kudzu_coordinator::cluster::peers::Alone;
 use kudzu_coordinator::cluster::record::{About, Record};
 use kudzu_coordinator::cluster::shelf::{EndState, Ended, Shelf};
 use kudzu_coordinator::cluster::{Cluster, Options, Running, SubmitError};
@@ -68,17 +68,13 @@ impl Many {
     }
 
     async fn coordinator(&self, name: &str) -> One {
+        let archive = Arc::clone(&self.archive) as Arc<dyn Archive>;
         let options = Options {
-            run: self.sim.handle.options().clone(),
-            archive: Arc::clone(&self.archive) as Arc<dyn Archive>,
             name: name.into(),
-            address: None,
-            jobs: 4,
             open: self.open,
             hold: self.hold,
-            sweep: Duration::from_secs(5),
             retention: self.retention,
-            peers: Arc::new(Alone),
+            ..service::options(self.sim.handle.options().clone(), archive)
         };
         let shutdown = Shutdown::new(Duration::from_secs(10));
         let (cluster, running) = Cluster::start(options, shutdown.clone()).await.unwrap();

@@ -7,28 +7,27 @@ mod common;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::case::Case;
+use common::service;
 use kudzu_coordinator::StartOptions;
 use kudzu_coordinator::api::forms::{Forms, Kept, Wanted};
 use kudzu_coordinator::api::{self, forward};
-use kudzu_coordinator::cluster::peers::Alone;
-use kudzu_coordinator::cluster::{Cluster, Options, Running};
+use kudzu_coordinator::cluster::{Cluster, Running};
 use kudzu_coordinator::run::task_queue;
-use kudzu_servers::Collector;
+use kudzu_servers::{Collector, Page};
 use kudzu_shared::archive::Store;
 use kudzu_shared::broker::{self, Broker as _, Consumer, Delivery, Durability};
 use kudzu_shared::config::{self, Telemetry};
 use kudzu_shared::job::JobId;
-use kudzu_shared::task::{self, Shutdown, Task};
+use kudzu_shared::task::{Shutdown, Task};
 use kudzu_shared::telemetry::{self, otlp};
 use kudzu_shared::time::SystemClock;
 use kudzu_shared::trace::Traceparent;
 use kudzu_shared::{cache, wire};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -62,25 +61,15 @@ async fn rig() -> Rig {
     let queue = task_queue(case.catalogue[0].class);
     broker.declare(queue, Durability::Durable).await.unwrap();
     let tasks = broker.consume(queue, 1_000).await.unwrap();
-    let options = Options {
-        run: StartOptions {
-            config: config::Coordinator::default(),
-            broker: Arc::new(broker.clone()),
-            cache: Arc::new(cache::Memory::new(1 << 20)),
-            catalogue: case.catalogue.clone(),
-            packs: Arc::clone(&case.packs),
-            clock: Arc::new(SystemClock),
-        },
-        archive: Arc::new(Store::memory()),
-        name: "a".into(),
-        address: None,
-        jobs: 4,
-        open: 1_000,
-        hold: Duration::from_secs(600),
-        sweep: Duration::from_secs(5),
-        retention: None,
-        peers: Arc::new(Alone),
+    let run = StartOptions {
+        config: config::Coordinator::default(),
+        broker: Arc::new(broker.clone()),
+        cache: Arc::new(cache::Memory::new(1 << 20)),
+        catalogue: case.catalogue.clone(),
+        packs: Arc::clone(&case.packs),
+        clock: Arc::new(SystemClock),
     };
+    let options = service::options(run, Arc::new(Store::memory()));
     let (cluster, running) = Cluster::start(options, shutdown.child()).await.unwrap();
     let router = api::router(api::Options {
         cluster: cluster.clone(),
@@ -92,9 +81,7 @@ async fn rig() -> Rig {
         forms: Arc::new(NoForms),
         shutdown: shutdown.child(),
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let serving = task::spawn("api", api::serve(listener, router, 64, shutdown.child()));
+    let (at, serving) = service::serve(router, shutdown.child()).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let held = Vec::new();
     Rig { at, http, broker, cluster, running, shutdown, tasks, held, _serving: serving }
@@ -141,30 +128,15 @@ impl Rig {
     }
 }
 
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Page {
-    /// What lines of a trace say, sorted: a job may be taken before its submit is through.
-    fn says(&self, trace: u128) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-        let id = format!("{trace:032x}");
-        let mine = lines.filter(|l| l["trace_id"] == id);
-        let mut says: Vec<String> = mine.map(|l| l["message"].as_str().unwrap().to_owned()).collect();
-        says.sort();
-        says
-    }
+/// What lines of a trace say, sorted: a job may be taken before its submit is through.
+fn says(page: &Page, trace: u128) -> Vec<String> {
+    let text = page.text().unwrap();
+    let lines = text.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+    let id = format!("{trace:032x}");
+    let mine = lines.filter(|l| l["trace_id"] == id);
+    let mut says: Vec<String> = mine.map(|l| l["message"].as_str().unwrap().to_owned()).collect();
+    says.sort();
+    says
 }
 
 /// One test: logs and metrics are those of the process, and so is the collector.
@@ -181,14 +153,14 @@ async fn a_trace_follows_a_job_and_it_is_measured() {
     let first = rig.submit(Some(&given.to_string())).await;
     assert_eq!(rig.traced(first).await, given);
     assert_eq!(rig.recorded(first).await, given.to_string());
-    assert_eq!(page.says(given.trace), ["accepted", "taken"]);
+    assert_eq!(says(&page, given.trace), ["accepted", "taken"]);
     // Who brings none, or nonsense, gets one.
     for odd in [None, Some("00-x")] {
         let job = rig.submit(odd).await;
         let begun = rig.traced(job).await;
         assert!(begun.is_sampled() && begun.trace != given.trace);
         assert_eq!(rig.recorded(job).await, begun.to_string());
-        assert_eq!(page.says(begun.trace), ["accepted", "taken"]);
+        assert_eq!(says(&page, begun.trace), ["accepted", "taken"]);
     }
 
     let measured = rig.measured().await;
@@ -197,7 +169,7 @@ async fn a_trace_follows_a_job_and_it_is_measured() {
     }
     ended(&rig, first).await;
     assert!(rig.measured().await.contains("kudzu_job_duration_seconds_count{state=\"partial\"} 1"));
-    assert!(page.says(given.trace).contains(&"ended".to_owned()));
+    assert!(says(&page, given.trace).contains(&"ended".to_owned()));
 
     // What cannot be read is counted.
     let damaged = "kudzu_damaged_total{kind=\"job\"} 1";

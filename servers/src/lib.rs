@@ -1,9 +1,10 @@
 //! Private RabbitMQ, Redis and S3 servers on free ports of 127.0.0.1, as `scripts/setup.sh`
 //! installs them. They keep their data in a folder of their own, and end with whoever started
-//! them, however that ends. And a collector of traces, in the process itself.
+//! them, however that ends. And what is told of the work, in the process itself: a collector of traces, and a page for log lines.
 
 mod child;
 mod collector;
+mod page;
 mod process;
 mod rabbitmq;
 mod redis;
@@ -14,6 +15,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 pub use collector::{Collected, Collector};
+pub use page::Page;
 pub use process::Process;
 pub use rabbitmq::RabbitMq;
 pub use redis::{Redis, RedisCluster, RedisSentinel};

@@ -3,13 +3,10 @@
 
 mod common;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use async_trait::async_trait;
-use common::{FREE, REPLIES, Rig};
-use kudzu_dns::{Ended, Question, Resolver, Sink};
+use common::{Deaf, FREE, REPLIES, Rig};
 use kudzu_shared::broker::Broker as _;
 use kudzu_shared::config::Config;
 use kudzu_shared::job::JobId;
@@ -18,22 +15,6 @@ use kudzu_shared::source::Class;
 use kudzu_shared::wire::{Ask, Over};
 use kudzu_worker::registry;
 use tokio::sync::Notify;
-
-/// Takes questions and never answers; says when it has some.
-struct Deaf(Arc<Notify>);
-
-#[async_trait]
-impl Resolver for Deaf {
-    async fn submit(&self, _: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
-        let _held = sink.clone();
-        self.0.notify_one();
-        std::future::pending().await
-    }
-
-    fn servers(&self) -> Vec<SocketAddr> {
-        Vec::new()
-    }
-}
 
 #[tokio::test]
 async fn lookups_of_a_job_that_is_over_stop_at_once() {

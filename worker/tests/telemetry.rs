@@ -3,14 +3,11 @@
 
 mod common;
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use common::{FREE, REPLIES, Rig, nothing, parse};
-use kudzu_dns::{Ended, Question, Resolver, Sink};
+use common::{Deaf, FREE, REPLIES, Rig, nothing, parse};
+use kudzu_servers::Page;
 use kudzu_shared::broker::{Broker as _, Durability};
 use kudzu_shared::config::Config;
 use kudzu_shared::job::JobId;
@@ -23,39 +20,6 @@ use kudzu_shared::wire::{Ask, Task, TaskLookup};
 use kudzu_worker::{queue, registry, start_resolver};
 use tokio::net::UdpSocket;
 use tokio::sync::Notify;
-
-#[derive(Clone, Default)]
-struct Page(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Page {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Takes questions and never answers; says when it has some.
-struct Deaf(Arc<Notify>);
-
-#[async_trait]
-impl Resolver for Deaf {
-    async fn submit(&self, _: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
-        let _held = sink.clone();
-        self.0.notify_one();
-        std::future::pending().await
-    }
-
-    fn servers(&self) -> Vec<SocketAddr> {
-        Vec::new()
-    }
-
-    fn window(&self) -> Option<u32> {
-        Some(77)
-    }
-}
 
 fn names(n: usize) -> Vec<Observable> {
     (0..n).map(|i| parse(&format!("h{i}.example.com"))).collect()
@@ -100,7 +64,7 @@ async fn a_task_is_told_with_its_trace_and_counted() {
     send(&rig, task(given.to_string(), "dns.name", REPLIES, 30)).await;
     rig.results(30).await;
     rig.settled(Class::Dns).await;
-    let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+    let text = page.text().unwrap();
     let told: Vec<&str> = text.lines().filter(|l| l.contains("\"message\":\"a task\"")).collect();
     let id = format!("{{\"trace_id\":\"{:032x}\",", given.trace);
     assert!(told.len() == 1 && told[0].starts_with(&id), "{text}");

@@ -191,7 +191,8 @@ pub struct OutputArgs {
     /// Form of the result
     #[arg(long, value_enum, default_value_t)]
     pub format: ResultFormat,
-    /// Write tree.ndjson, candidates.json and summary.json into this folder; evidence.ndjson, too, of a job that runs here
+    /// Write tree.ndjson, candidates.json and summary.json into this folder;
+    /// evidence.ndjson, too, of a job that runs here
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace a result that is in the folder already

@@ -192,7 +192,7 @@ fn digest(body: &[u8]) -> String {
     hex::encode(&Sha256::digest(body))
 }
 
-/// The caller's trace, if it has one (W3C Trace Context, version 00).
+/// The caller's trace, if it has one (W3C Trace Context), as version 00.
 fn traceparent(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     Traceparent::parse(text).map(|parent| parent.to_string())

@@ -86,15 +86,6 @@ pub(super) struct Ready {
     pub(super) open: usize,
 }
 
-/// How it stands with the broker, as text.
-pub(super) fn told(health: Health) -> String {
-    match health {
-        Health::Up => "up".to_owned(),
-        Health::Blocked(why) => format!("blocked: {why}"),
-        Health::Down(why) => format!("down: {}", why.unwrap_or_else(|| "not connected yet".into())),
-    }
-}
-
 /// Whether it can do its work.
 #[utoipa::path(
     get, path = "/readyz", tag = "system",
@@ -103,8 +94,8 @@ pub(super) fn told(health: Health) -> String {
 pub(super) async fn readyz(With(api): With<Api>) -> Response {
     let health = api.cluster.health();
     let ready = health == Health::Up && !api.shutdown.is_stopping();
-    let body =
-        Ready { ready, broker: told(health), jobs: api.cluster.board().len(), open: api.cluster.open_jobs() };
+    let (jobs, open) = (api.cluster.board().len(), api.cluster.open_jobs());
+    let body = Ready { ready, broker: health.to_string(), jobs, open };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(body)).into_response()
 }

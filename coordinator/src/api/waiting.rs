@@ -11,7 +11,7 @@ use kudzu_shared::broker::Broker;
 use kudzu_shared::metrics::{CONTENT_TYPE, metrics};
 
 use super::problem::Problem;
-use super::system::{Ready, healthz, told};
+use super::system::{Ready, healthz};
 
 /// The routes of one that waits for its broker.
 pub fn waiting(broker: Arc<dyn Broker>) -> Router {
@@ -24,6 +24,6 @@ pub fn waiting(broker: Arc<dyn Broker>) -> Router {
 }
 
 async fn readyz(State(broker): State<Arc<dyn Broker>>) -> Response {
-    let body = Ready { ready: false, broker: told(broker.health()), jobs: 0, open: 0 };
+    let body = Ready { ready: false, broker: broker.health().to_string(), jobs: 0, open: 0 };
     (StatusCode::SERVICE_UNAVAILABLE, Json(body)).into_response()
 }

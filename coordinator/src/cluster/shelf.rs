@@ -288,6 +288,18 @@ impl Shelf {
         }
     }
 
+    /// Whether a job has ended; one whose end is damaged has, too.
+    pub async fn has_ended(&self, id: JobId) -> Got<bool> {
+        match self.ended(id).await {
+            Ok(end) => Ok(end.is_some()),
+            Err(error) if error.is_damage() => {
+                tracing::error!(%error, job = %id, "the end of a job is damaged");
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// How a job ended, if it has.
     pub async fn ended(&self, id: JobId) -> Got<Option<Ended>> {
         self.json(end_path(id)).await

@@ -59,19 +59,9 @@ async fn sweep(shared: &Shared, waiting: &mut HashMap<JobId, Waiting>) -> Result
             waiting.remove(&id);
             continue;
         }
-        match shared.shelf.ended(id).await {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                shared.shelf.close(id).await?;
-                continue;
-            }
-            // One that is damaged does not cost the others: it has ended, however.
-            Err(error) if error.is_damage() => {
-                tracing::error!(%error, job = %id, "the end of a job is damaged");
-                shared.shelf.close(id).await?;
-                continue;
-            }
-            Err(error) => return Err(error),
+        if shared.shelf.has_ended(id).await? {
+            shared.shelf.close(id).await?;
+            continue;
         }
         let epoch = shared.shelf.last_epoch(id).await?;
         let job = waiting.entry(id).or_insert_with(|| Waiting::new(epoch));

@@ -116,15 +116,6 @@ async fn bury(
     shared.shelf.close(id).await
 }
 
-/// Whether a job has ended; one whose end is damaged has, too.
-async fn is_ended(shared: &Shared, id: JobId) -> Result<bool, ShelfError> {
-    match shared.shelf.ended(id).await {
-        Ok(end) => Ok(end.is_some()),
-        Err(error) if error.is_damage() => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
 /// What a message led to.
 enum Claimed {
     Yes(Box<Ready>),
@@ -138,7 +129,7 @@ enum Claimed {
 async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claimed, ShelfError> {
     let (shelf, id, redelivered) = (&shared.shelf, due.job, delivery.redelivered);
     let mut paused = None;
-    if is_ended(shared, id).await? {
+    if shelf.has_ended(id).await? {
         shelf.close(id).await?;
         return Ok(Claimed::Moot);
     }
@@ -176,7 +167,7 @@ async fn claim(shared: &Shared, due: &Due, delivery: &Delivery) -> Result<Claime
                     () = delivery.lost.cancelled() => return Ok(Claimed::Stopping),
                     () = shared.shutdown.stopping() => return Ok(Claimed::Stopping),
                 }
-                if is_ended(shared, id).await? {
+                if shelf.has_ended(id).await? {
                     return Ok(Claimed::Moot);
                 }
                 continue;

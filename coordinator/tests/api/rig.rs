@@ -8,19 +8,18 @@ use std::time::Duration;
 
 use kudzu_coordinator::api::forms::{Forms, Kept, Wanted};
 use kudzu_coordinator::api::{self, forward};
-use kudzu_coordinator::cluster::peers::Alone;
-use kudzu_coordinator::cluster::{Cluster, Options, Running};
+use kudzu_coordinator::cluster::{Cluster, Running};
 use kudzu_shared::archive::{Archive, Store};
 use kudzu_shared::config::{self, Scope, Tenant, Token};
 use kudzu_shared::marking::{Pap, Tlp};
-use kudzu_shared::task::{self, Shutdown, Task};
+use kudzu_shared::task::{Shutdown, Task};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
 
 use crate::common::case::Case;
 use crate::common::cluster::{Cluster as Sim, Faults};
+use crate::common::service;
 
 /// A coordinator with its API.
 pub struct Rig {
@@ -44,18 +43,8 @@ pub async fn rig_in(case: &Case) -> Rig {
     let archive = Arc::new(Store::memory());
     let sim = Sim::start(case, 1, 1, Faults::default(), config::Coordinator::default()).await;
     let shutdown = Shutdown::new(Duration::from_secs(1));
-    let options = Options {
-        run: sim.handle.options().clone(),
-        archive: Arc::clone(&archive) as Arc<dyn Archive>,
-        name: "a".into(),
-        address: None,
-        jobs: 4,
-        open: 1_000,
-        hold: Duration::from_secs(600),
-        sweep: Duration::from_secs(5),
-        retention: None,
-        peers: Arc::new(Alone),
-    };
+    let kept = Arc::clone(&archive) as Arc<dyn Archive>;
+    let options = service::options(sim.handle.options().clone(), kept);
     let (cluster, running) = Cluster::start(options, shutdown.child()).await.unwrap();
     let token = |name: &str, scopes: &[Scope]| Token {
         tenant: name.into(),
@@ -88,9 +77,7 @@ pub async fn rig_in(case: &Case) -> Rig {
         forms: Arc::new(Numbered),
         shutdown: shutdown.child(),
     });
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let at = listener.local_addr().unwrap();
-    let serving = task::spawn("api", api::serve(listener, router, 64, shutdown.child()));
+    let (at, serving) = service::serve(router, shutdown.child()).await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     Rig { sim, archive, cluster, at, http, shutdown, _running: running, _serving: serving }
 }

@@ -12,6 +12,7 @@ pub mod outcome;
 pub mod reference;
 pub mod render;
 pub mod rng;
+pub mod service;
 pub mod world;
 
 use std::ops::Range;

@@ -1,5 +1,7 @@
 //! The broker seam: queues of messages, delivered at least once.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +57,16 @@ pub enum Health {
     Blocked(String),
     /// It is not, and why, if that is known.
     Down(Option<String>),
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Health::Up => f.write_str("up"),
+            Health::Blocked(why) => write!(f, "blocked: {why}"),
+            Health::Down(why) => write!(f, "down: {}", why.as_deref().unwrap_or("not connected yet")),
+        }
+    }
 }
 
 /// Where a queue lives and what it keeps.
@@ -121,8 +133,8 @@ pub struct Delivery {
     pub settle: Box<dyn Settle>,
 }
 
-impl std::fmt::Debug for Delivery {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { body, redelivered, lost: _, settle: _ } = self;
         f.debug_struct("Delivery").field("octets", &body.len()).field("redelivered", redelivered).finish()
     }

@@ -134,22 +134,9 @@ impl<W: Write> Write for Harmless<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use kudzu_servers::Page;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Page(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Page {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
 
     const HOSTILE: &str = "a\x1b[31m\u{202e}b\u{200b}\u{e0041}\r\n<script>";
 
@@ -163,7 +150,7 @@ mod tests {
             tracing::info!("{HOSTILE}");
             tracing::debug!("not shown");
         });
-        String::from_utf8(page.0.lock().unwrap().clone()).unwrap()
+        page.text().unwrap()
     }
 
     #[test]
@@ -203,7 +190,7 @@ mod tests {
                 });
                 tracing::error!("after");
             });
-            let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
+            let text = page.text().unwrap();
             let lines: Vec<&str> = text.lines().collect();
             let with: Vec<bool> = lines.iter().map(|l| l.contains(id)).collect();
             assert_eq!(with, [false, true, true, false], "{filter}: {text}");

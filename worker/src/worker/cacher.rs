@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 /// Entries that may wait.
 pub(super) const BACKLOG: usize = 16_384;
-/// Entries in one write.
+/// Entries in one write, where no leases are given back.
 const BATCH: usize = 512;
 /// Leases that may wait to be given back.
 const LEASES: usize = 65_536;
@@ -71,31 +71,22 @@ pub(super) async fn run(
 ) {
     let mut batch = Vec::with_capacity(BATCH);
     while entries.recv_many(&mut batch, BATCH).await > 0 {
-        // Their answers were sent before them: what waits now is written first.
         let over = given_back.take();
-        let mut waiting = if over.is_empty() { 0 } else { entries.len() };
-        loop {
-            put(&*cache, &mut batch).await;
-            if waiting == 0 {
-                break;
-            }
-            waiting -= entries.recv_many(&mut batch, waiting.min(BATCH)).await;
+        let waiting = entries.len();
+        if !over.is_empty() && waiting > 0 {
+            // Their answers were sent before them: they are written first.
+            entries.recv_many(&mut batch, waiting).await;
+        }
+        let puts = batch.drain(..).filter_map(|entry| match entry {
+            Entry::Put(key, value, keep) => Some((key, value, keep)),
+            Entry::Leases => None,
+        });
+        let puts: Vec<_> = puts.collect();
+        if !puts.is_empty() {
+            cache.put(puts).await;
         }
         if !over.is_empty() {
             cache.release(&over).await;
         }
-    }
-}
-
-async fn put(cache: &dyn Cache, batch: &mut Vec<Entry>) {
-    let puts: Vec<_> = batch
-        .drain(..)
-        .filter_map(|entry| match entry {
-            Entry::Put(key, value, keep) => Some((key, value, keep)),
-            Entry::Leases => None,
-        })
-        .collect();
-    if !puts.is_empty() {
-        cache.put(puts).await;
     }
 }

@@ -3,11 +3,13 @@
 #![allow(dead_code, reason = "each test takes its part")]
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use kudzu_dns::{Reply, Resolver, Verdict as Dns};
+use async_trait::async_trait;
+use kudzu_dns::{Ended, Question, Reply, Resolver, Sink, Verdict as Dns};
 use kudzu_shared::broker::{self, Broker, Consumer, Durability};
 use kudzu_shared::config::Config;
 use kudzu_shared::job::JobId;
@@ -23,6 +25,7 @@ use kudzu_shared::{
 };
 use kudzu_simnet::{Faults, ListenConfig, Server, World, WorldSpec};
 use kudzu_worker::{Registry, Stats, Worker, WorkerConfig, queue, registry};
+use tokio::sync::Notify;
 
 pub const REPLIES: &str = "replies";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,7 +52,27 @@ pub const FREE: Terms = Terms { tlp: Tlp::Clear, pap: Pap::Clear, deadline: None
 
 /// A resolver that answers NODATA.
 pub fn nothing() -> Arc<dyn Resolver> {
-    Arc::new(kudzu_dns::Instant::new(|_: &kudzu_dns::Question| Reply::failed(0, Dns::NoData)))
+    Arc::new(kudzu_dns::Instant::new(|_: &Question| Reply::failed(0, Dns::NoData)))
+}
+
+/// Takes questions and never answers; says when it has some. Its window is 77.
+pub struct Deaf(pub Arc<Notify>);
+
+#[async_trait]
+impl Resolver for Deaf {
+    async fn submit(&self, _: Vec<Question>, sink: &Sink) -> Result<(), Ended> {
+        let _held = sink.clone();
+        self.0.notify_one();
+        std::future::pending().await
+    }
+
+    fn servers(&self) -> Vec<SocketAddr> {
+        Vec::new()
+    }
+
+    fn window(&self) -> Option<u32> {
+        Some(77)
+    }
 }
 
 impl Rig {
