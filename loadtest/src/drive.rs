@@ -26,6 +26,9 @@ pub struct Driver {
     pub users: Vec<User>,
     /// What times count from.
     pub start: Instant,
+    /// What the keys of its jobs begin with: another one in each run, or a cluster that runs
+    /// already would answer with the jobs of an earlier one.
+    pub key: String,
     /// Who wants to know what goes on.
     pub live: Arc<Live>,
 }
@@ -171,7 +174,7 @@ impl Driver {
             late_s: since(),
             ..Job::default()
         };
-        job.id = match user.submit(&asked.body, &format!("{load} {n}")).await {
+        job.id = match user.submit(&asked.body, &format!("{} {load} {n}", self.key)).await {
             Ok(id) => id,
             Err(error) => {
                 job.problems.push(format!("not accepted: {error:#}"));

@@ -39,7 +39,8 @@ impl Times {
     pub fn of(seconds: impl Iterator<Item = f64>) -> Self {
         let mut histogram = Histogram::new(3).expect("of three digits");
         for time in seconds {
-            histogram.saturating_record((time * MICRO).round().max(0.0) as u64);
+            // It grows as it must: nothing is refused.
+            let _ = histogram.record((time * MICRO).round().max(0.0) as u64);
         }
         Self(histogram)
     }

@@ -114,6 +114,12 @@ fn summary(options: &Options, date: String, machine: Machine, runs: &[ArmRun]) -
     }
 }
 
+/// What no other run has.
+fn key() -> anyhow::Result<String> {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("read the clock")?;
+    Ok(format!("load {}", now.as_micros()))
+}
+
 /// A load, ready to be driven.
 struct Ready {
     load: Load,
@@ -169,7 +175,7 @@ async fn on_ours(options: &Options, arm: &Arm, machine: &mut Machine) -> anyhow:
     tokio::time::sleep(SETTLE).await;
     let (start, live) = (Instant::now(), Arc::new(Live::default()));
     let sampler = Sampler::start(start, cluster.ids(), Some(cluster.counter()), Arc::clone(&live))?;
-    let driver = Driver { users: users.clone(), start, live };
+    let driver = Driver { users: users.clone(), start, key: key()?, live };
     let mut trouble = scenario.faults.clone().map(|spec| Trouble::new(spec, start));
     let mut run =
         ArmRun { name: arm.name.clone(), shape: Some(shape), loads: names(&all), ..ArmRun::default() };
@@ -217,7 +223,7 @@ async fn on_theirs(options: &Options, arm: &Arm, remote: &Remote) -> anyhow::Res
     let users = vec![User::with_token(remote.urls.clone(), remote.token.clone())?];
     let (start, live) = (Instant::now(), Arc::new(Live::default()));
     let sampler = Sampler::start(start, Ids::default(), None, Arc::clone(&live))?;
-    let driver = Driver { users: users.clone(), start, live };
+    let driver = Driver { users: users.clone(), start, key: key()?, live };
     let mut run = ArmRun { name: arm.name.clone(), loads: names(&all), ..ArmRun::default() };
     run.notes.push(
         "The cluster ran already and its upstreams are not ours: trees were compared with each other only, \

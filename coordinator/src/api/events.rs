@@ -104,6 +104,7 @@ async fn follow(
     let mut last = last;
     let mut told: Option<Job> = None;
     let mut shutdown = std::pin::pin!(api.shutdown.stopping());
+    let mut posted = api.cluster.board().posted();
     loop {
         match api.view(id, record).await {
             Ok(job) => {
@@ -120,13 +121,18 @@ async fn follow(
                 tracing::debug!(?problem, job = %id, "a job cannot be looked at for its followers");
             }
         }
+        // Before it is looked for: one that begins meanwhile is not missed.
+        posted.borrow_and_update();
         if let Some(running) = api.cluster.board().get(id) {
             last = Some(while_it_runs(&running, last, tx).await?);
             continue;
         }
+        let begins =
+            async { while posted.changed().await.is_ok() && api.cluster.board().get(id).is_none() {} };
         tokio::select! {
             () = &mut shutdown => return Ok(()),
             () = tx.closed() => return Err(Gone),
+            () = begins => {}
             () = tokio::time::sleep(LOOK) => {}
         }
     }

@@ -212,7 +212,7 @@ fn linear(arms: &[ArmSummary]) -> String {
             arm.name.clone(),
             workers(arm).to_string(),
             number(rate(arm)),
-            format!("{} %", number(share)),
+            format!("{share:.1} %"),
         ]);
     }
     table(&rows)

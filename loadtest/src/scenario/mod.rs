@@ -38,7 +38,7 @@ pub enum Error {
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// What it is called: the name of its file.
-    #[serde(skip_deserializing)]
+    #[serde(skip)]
     pub name: String,
     /// What it shows, in a sentence.
     pub about: String,
