@@ -147,11 +147,17 @@ fn path(
         // Writing to a text does not fail.
         let _ = write!(d, "{command}{:.1} {:.1}", across(*x), up(*y));
     }
-    if let [(x, y)] = line.points[..] {
-        let _ = write!(d, "M{:.1} {:.1}h6", across(x) - 3.0, up(y));
+    let mut dots = String::new();
+    for (x, y) in line.points.iter().filter(|_| line.points.len() < 4) {
+        let _ = write!(
+            dots,
+            "\n<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{colour}\"/>",
+            across(*x),
+            up(*y)
+        );
     }
     format!(
-        "<path d=\"{d}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-linejoin=\"round\"{dash}/>"
+        "<path d=\"{d}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.8\" stroke-linejoin=\"round\"{dash}/>{dots}"
     )
 }
 

@@ -14,8 +14,10 @@ pub struct Ids(Arc<Mutex<BTreeMap<String, u32>>>);
 pub struct Stat {
     /// Its parent's id.
     pub parent: u32,
-    /// Processor time of it and of children that it has waited for, in ticks.
-    pub ticks: u64,
+    /// Its own processor time, in ticks.
+    pub own: u64,
+    /// That of children that it has waited for; a thread has that of all of its process.
+    pub waited: u64,
     /// Its threads.
     pub threads: u64,
     /// Pages of memory that it holds.
@@ -48,10 +50,11 @@ impl Stat {
     pub fn parse(text: &str) -> Option<Self> {
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
-        let ticks = (11..=14).map(number).sum::<Option<u64>>()?;
+        let ticks = |fields: [usize; 2]| Some(number(fields[0])? + number(fields[1])?);
         Some(Self {
             parent: u32::try_from(number(1)?).ok()?,
-            ticks,
+            own: ticks([11, 12])?,
+            waited: ticks([13, 14])?,
             threads: number(17)?,
             pages: number(21)?,
         })
@@ -97,7 +100,7 @@ pub fn descriptors(id: u32) -> u64 {
 pub fn ticks_of_threads(prefix: &str) -> u64 {
     let threads = fs::read_dir("/proc/self/task").into_iter().flatten().flatten().map(|t| t.path());
     let named = threads.filter(|t| fs::read_to_string(t.join("comm")).is_ok_and(|n| n.starts_with(prefix)));
-    named.filter_map(|t| Stat::read(&t)).map(|stat| stat.ticks).sum()
+    named.filter_map(|t| Stat::read(&t)).map(|stat| stat.own).sum()
 }
 
 #[cfg(test)]
@@ -110,7 +113,7 @@ mod tests {
     #[test]
     fn a_line_is_read_past_the_oddest_name() {
         let stat = Stat::parse(LINE).unwrap();
-        assert_eq!(stat, Stat { parent: 1, ticks: 300, threads: 13, pages: 1_790 });
+        assert_eq!(stat, Stat { parent: 1, own: 290, waited: 10, threads: 13, pages: 1_790 });
         for short in ["", "1 (x", "1 (x) S 1 2 3"] {
             assert_eq!(Stat::parse(short), None, "{short}");
         }
@@ -118,7 +121,7 @@ mod tests {
 
     #[test]
     fn children_are_found_below_children() {
-        let stat = |parent| Stat { parent, ticks: 0, threads: 1, pages: 1 };
+        let stat = |parent| Stat { parent, own: 0, waited: 0, threads: 1, pages: 1 };
         let table = Table([(2, stat(1)), (3, stat(2)), (4, stat(3)), (5, stat(1))].into());
         assert_eq!(table.below(2), [3, 4]);
         assert_eq!(table.below(5), [0; 0]);

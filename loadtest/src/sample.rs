@@ -118,12 +118,13 @@ impl Watch {
         let at_s = self.start.elapsed().as_secs_f64();
         let mut usage: BTreeMap<String, Usage> = BTreeMap::new();
         for (name, id) in self.ids.all() {
-            if let Some(used) = self.usage(&name, id) {
+            if let Some(used) = self.usage(&name, id, |stat| stat.own + stat.waited) {
                 usage.insert(name, used);
             }
         }
         let internet = process::ticks_of_threads(THREADS);
-        if let Some(me) = self.usage(SELF, std::process::id()) {
+        // What it has waited for is the cluster itself.
+        if let Some(me) = self.usage(SELF, std::process::id(), |stat| stat.own) {
             let cpu_s = internet as f64 * self.tick_s;
             usage.insert(SELF.into(), Usage { cpu_s: me.cpu_s - cpu_s, ..me });
             if self.counter.is_some() {
@@ -139,13 +140,13 @@ impl Watch {
         }
     }
 
-    fn usage(&mut self, name: &str, id: u32) -> Option<Usage> {
+    fn usage(&mut self, name: &str, id: u32, ticks: fn(&Stat) -> u64) -> Option<Usage> {
         let own = Stat::read(&process::folder(id))?;
         let children = self.children.get(&id).into_iter().flatten();
         let children: Vec<Stat> = children.filter_map(|id| Stat::read(&process::folder(*id))).collect();
         let all = || children.iter().chain([&own]);
         let spent = self.spent.entry(name.to_owned()).or_default();
-        let ticks = spent.total(id, all().map(|s| s.ticks).sum());
+        let ticks = spent.total(id, all().map(ticks).sum());
         Some(Usage {
             id,
             cpu_s: ticks as f64 * self.tick_s,

@@ -88,10 +88,14 @@ fn curve(times: &Times) -> Vec<(f64, f64)> {
     // A percentile that no job stands for would be made up.
     let seen = |share: &&f64| !times.is_empty() && (1.0 - **share) * times.len() as f64 >= 1.0;
     let mut points: Vec<(f64, f64)> = SHARES.iter().filter(seen).map(|s| (*s, times.at(*s))).collect();
-    if let Some(last) = points.last().copied()
-        && times.max() > last.1
-    {
-        points.push(((1.0 - 1.0 / times.len() as f64).max(last.0), times.max()));
+    // The longest one stands for the last share that there is.
+    if let Some(last) = points.last_mut() {
+        let share = 1.0 - 1.0 / times.len() as f64;
+        if share > last.0 {
+            points.push((share, times.max()));
+        } else {
+            last.1 = times.max();
+        }
     }
     points
 }
