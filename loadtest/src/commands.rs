@@ -105,23 +105,24 @@ fn options(args: Run) -> anyhow::Result<run::Options> {
         remote,
         root: args.runs,
         out: args.out,
-        command: typed(),
+        command: typed(std::env::args().skip(1)),
     })
 }
 
-/// What was typed, without where this program is; a token in it is no part of a report.
-fn typed() -> String {
-    let mut words = vec!["kudzu-loadtest".to_owned()];
-    let mut secret = false;
-    for word in std::env::args().skip(1) {
-        words.push(match word.split_once('=') {
-            _ if std::mem::take(&mut secret) => "…".into(),
-            Some(("--token", _)) => "--token=…".into(),
-            _ => word.clone(),
-        });
-        secret = word == "--token";
+/// What is no part of a report: a secret, and where things are on this machine.
+const LEFT_OUT: [&str; 4] = ["--token", "--kudzu", "--out", "--runs"];
+
+/// What was typed, without that.
+fn typed(words: impl Iterator<Item = String>) -> String {
+    let (mut typed, mut left_out) = (vec!["kudzu-loadtest".to_owned()], false);
+    for word in words {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        let is_one = LEFT_OUT.contains(&name);
+        if !std::mem::replace(&mut left_out, is_one && name == word) && !is_one {
+            typed.push(word);
+        }
     }
-    words.join(" ")
+    typed.join(" ")
 }
 
 fn chaos_options(args: Chaos) -> anyhow::Result<chaos::Options> {
@@ -158,4 +159,27 @@ fn say(text: &str) -> anyhow::Result<()> {
 /// Whoever listens no more misses nothing that is not in the folder.
 fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_and_no_place_is_part_of_a_report() {
+        let words = [
+            "run",
+            "steady",
+            "--token",
+            "s3cret",
+            "--rate",
+            "2",
+            "--out=/here",
+            "--kudzu",
+            "/there",
+            "--jobs=3",
+        ];
+        let typed = typed(words.into_iter().map(str::to_owned));
+        assert_eq!(typed, "kudzu-loadtest run steady --rate 2 --jobs=3");
+    }
 }
