@@ -147,6 +147,9 @@ fn of_sizes(load: &str, jobs: &[&Job], named: &mut Named) {
     for job in jobs.iter().filter(|j| !j.size.is_empty()) {
         sizes.entry(&job.size).or_default().push(job);
     }
+    if sizes.len() < 2 {
+        return;
+    }
     for (size, jobs) in sizes {
         named.insert(format!("{load}.{size}.jobs"), jobs.len() as f64);
         completes(&jobs).note(&format!("{load}.{size}.complete_s"), named);

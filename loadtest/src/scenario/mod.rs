@@ -16,6 +16,10 @@ pub use check::{Bound, Check, Figures, Judged, judge};
 pub use faults::{FaultKind, FaultSpec};
 pub use shape::{ClusterSpec, Shape, SlowSpec};
 
+/// Seconds from one fault to the next at least, where a run is made smaller: what was killed
+/// needs some to come back.
+const SOONEST_FAULT: f64 = 10.0;
+
 /// Why there is no scenario.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -319,6 +323,10 @@ impl Scenario {
         }
         if let Some(size) = by.size {
             self.cluster.scale.get_or_insert(size);
+        }
+        if let (Some(faults), Some(seconds)) = (&mut self.faults, by.seconds) {
+            faults.every_s = faults.every_s.min(seconds / 2.0).max(SOONEST_FAULT.min(faults.every_s));
+            faults.for_s = faults.for_s.min(faults.every_s / 2.0);
         }
         self
     }

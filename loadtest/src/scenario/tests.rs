@@ -89,6 +89,17 @@ fn a_run_can_be_made_smaller() {
 }
 
 #[test]
+fn a_shorter_run_breaks_things_sooner() {
+    let faults = "[faults]\nevery_s = 60\nfor_s = 20\nwhat = [\"kill-worker\"]\n";
+    let every = |seconds: f64| {
+        let by = Smaller { seconds: Some(seconds), ..Smaller::default() };
+        let faults = parse(&format!("{LEAST}{faults}")).unwrap().smaller(&by).faults.unwrap();
+        (faults.every_s, faults.for_s)
+    };
+    assert_eq!([every(300.0), every(30.0), every(5.0)], [(60.0, 20.0), (15.0, 7.5), (10.0, 5.0)]);
+}
+
+#[test]
 fn lines_are_broken_by_relays_and_otherwise_there_are_none() {
     let with = |faults: &str| {
         let scenario = parse(&format!("{LEAST}{faults}")).unwrap();
