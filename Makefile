@@ -17,6 +17,8 @@ SEEDS ?= 101-120
 SCALE ?= 0.2
 # make bench-dns MASSDNS=path/to/massdns; without it massdns is left out
 MASSDNS ?=
+# make load SCENARIO=steady ARGS="--rate 2"
+SCENARIO ?= headline
 # make fuzz CASES=200000
 CASES ?= 20000
 # make fuzz-dns RUNS=10000000
@@ -87,6 +89,12 @@ chaos: ## Kill, freeze and cut off everything while jobs run (ARGS="--kills 200 
 	@scripts/setup.sh test
 	$(CARGO) build --release -p kudzu-cli -p kudzu-loadtest
 	$(TARGET)/release/kudzu-loadtest chaos --kudzu $(TARGET)/release/kudzu $(ARGS)
+
+.PHONY: load
+load: ## Run a scenario of the load harness on a fresh cluster (SCENARIO=headline; docs/LOAD.md)
+	@scripts/setup.sh test
+	$(CARGO) build --release -p kudzu-cli -p kudzu-loadtest
+	$(TARGET)/release/kudzu-loadtest run $(SCENARIO) $(ARGS)
 
 .PHONY: rank
 rank: build ## Measure the ranking against the truth of worlds SEEDS, beside baselines

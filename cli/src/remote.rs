@@ -164,7 +164,7 @@ impl Remote {
             };
             let response = self.patient(call).await?;
             let mut lines = Lines { stream: response.bytes_stream().boxed(), rest: Vec::new() };
-            let (mut kind, mut data) = (String::new(), String::new());
+            let (mut kind, mut data, mut heard) = (String::new(), String::new(), false);
             while let Some(line) = lines.next().await {
                 if let Some(text) = line.strip_prefix("event:") {
                     text.trim().clone_into(&mut kind);
@@ -173,6 +173,7 @@ impl Remote {
                 } else if let Some(text) = line.strip_prefix("id:") {
                     last = Some(text.trim().to_owned());
                 } else if line.is_empty() && !kind.is_empty() {
+                    heard = true;
                     match kind.as_str() {
                         "progress" => {
                             if let Ok(progress) = serde_json::from_str(&data) {
@@ -193,7 +194,10 @@ impl Remote {
                     data.clear();
                 }
             }
-            tokio::time::sleep(AGAIN).await;
+            // Whoever said something and ended sends on to the coordinator that runs it now.
+            if !heard {
+                tokio::time::sleep(AGAIN).await;
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Whole clusters of real processes on a real RabbitMQ and Redis.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "clusters/load.rs"]
+mod load;
 #[path = "clusters/up.rs"]
 mod up;
 
@@ -61,6 +63,7 @@ async fn a_cluster_does_what_one_process_does() {
     the_api_has_every_form(&cluster, &user, &end.id).await;
     a_hundred_equal_submits_are_one_job(&user, &request).await;
     a_cancel_is_prompt(&cluster, &user).await;
+    load::a_running_cluster_is_driven(cluster.urls(), &cluster.seeds[0], &cluster.at).await;
     what_was_accepted_survives(&mut cluster, &request).await;
 }
 

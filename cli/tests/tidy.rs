@@ -18,7 +18,7 @@ const LONG_FILE: usize = 400;
 /// No function is longer, its signature included.
 const FUNCTION: usize = 80;
 /// Files that documents name and that are the user's own.
-const OF_THE_USER: [&str; 2] = ["kudzu.toml", "mine.toml"];
+const OF_THE_USER: [&str; 3] = ["kudzu.toml", "mine.toml", "scenario.toml"];
 
 /// The files of the project, by path from its root.
 struct Project {

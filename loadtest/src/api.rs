@@ -36,16 +36,21 @@ pub struct Ended {
 impl Ended {
     /// Whether every lookup has ended, and nothing waits (I1).
     pub fn conserves(&self) -> bool {
-        let count = |name: &str| self.job["progress"][name].as_u64();
-        count("registered").is_some()
-            && count("registered") == count("ended")
-            && (count("waiting"), count("in_flight")) == (Some(0), Some(0))
+        conserves(&self.job)
     }
 
     /// A figure of the run.
     pub fn figure(&self, name: &str) -> u64 {
         self.job["result"]["figures"][name].as_u64().unwrap_or(0)
     }
+}
+
+/// Whether every lookup of a job has ended, and nothing waits (I1).
+pub fn conserves(job: &Value) -> bool {
+    let count = |name: &str| job["progress"][name].as_u64();
+    count("registered").is_some()
+        && count("registered") == count("ended")
+        && (count("waiting"), count("in_flight")) == (Some(0), Some(0))
 }
 
 impl User {
@@ -55,6 +60,14 @@ impl User {
     /// When the client cannot be set up.
     pub fn new(urls: Vec<String>, tenant: usize) -> anyhow::Result<Self> {
         Ok(Self { http: client()?, urls, token: token(tenant) })
+    }
+
+    /// Whoever has this token.
+    ///
+    /// # Errors
+    /// When the client cannot be set up.
+    pub fn with_token(urls: Vec<String>, token: String) -> anyhow::Result<Self> {
+        Ok(Self { http: client()?, urls, token })
     }
 
     /// A request to one of the coordinators.

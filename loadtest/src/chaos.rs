@@ -93,6 +93,8 @@ fn plan(options: &Options) -> Plan {
         scale: options.scale,
         faults: Faults { latency: options.latency, ..Faults::default() },
         settings: Vec::new(),
+        relays: true,
+        calm: false,
     }
 }
 
@@ -290,17 +292,11 @@ impl Storm {
             self.break_line(cluster);
         }
         if self.second.is_multiple_of(40) {
-            tokio::task::block_in_place(|| {
-                cluster.rabbit.kill();
-                cluster.rabbit.boot()
-            })?;
+            tokio::task::block_in_place(|| cluster.restart_rabbit())?;
             self.killed("RabbitMQ killed");
         }
         if self.second.is_multiple_of(25) {
-            tokio::task::block_in_place(|| {
-                cluster.redis.kill();
-                cluster.redis.boot()
-            })?;
+            tokio::task::block_in_place(|| cluster.restart_redis())?;
             self.killed("Redis killed");
         }
         Ok(())
@@ -340,7 +336,7 @@ impl Storm {
         let at = self.rng.random_range(0..members.len());
         let line = *[Line::Cut, Line::Stalled, Line::HalfOpen].choose(&mut self.rng).unwrap_or(&Line::Cut);
         let proxy = if broker { members[at].broker() } else { members[at].redis() };
-        proxy.set(line);
+        proxy.into_iter().for_each(|proxy| proxy.set(line));
         let until = self.second + self.rng.random_range(1..12);
         self.lines.push((coordinator, at, broker, until));
         let what = match line {
@@ -360,7 +356,7 @@ impl Storm {
         for (coordinator, at, broker, _) in self.lines.extract_if(.., |l| l.3 <= second) {
             let members = if coordinator { &cluster.coordinators } else { &cluster.workers };
             let proxy = if broker { members[at].broker() } else { members[at].redis() };
-            proxy.set(Line::Whole);
+            proxy.into_iter().for_each(|proxy| proxy.set(Line::Whole));
         }
         Ok(())
     }

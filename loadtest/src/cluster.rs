@@ -1,5 +1,5 @@
 //! A whole cluster of real processes: RabbitMQ, Redis, an archive in a folder, a simulated
-//! internet, coordinators and workers, with a relay between each of these and its servers.
+//! internet, coordinators and workers, if wanted with a relay between each of these and its servers.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use kudzu_servers::{Process, RabbitMq, Redis};
-use kudzu_simnet::{Faults, ListenConfig, Server, Stats, World, WorldSpec};
-use rustix::process::{Pid, Signal, kill_process};
+use kudzu_simnet::{Faults, Stats, WorldSpec};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::proxy::Proxy;
+use crate::internet::{Counter, Internet};
+use crate::member::{Member, Ways};
+use crate::process::Ids;
 
 /// How long a process may take to be ready.
 const START: Duration = Duration::from_secs(60);
@@ -40,22 +41,14 @@ pub struct Plan {
     pub faults: Faults,
     /// Further settings, as of `--set`.
     pub settings: Vec<String>,
-}
-
-/// A process of kudzu.
-#[derive(Debug)]
-pub struct Member {
-    /// `coordinator-1`, `worker-2`.
-    pub name: String,
-    process: Option<Process>,
-    args: Vec<String>,
-    broker: Proxy,
-    redis: Proxy,
-    /// Where its API is.
-    pub url: Option<String>,
+    /// Whether members reach the broker and Redis through relays that can be broken.
+    pub relays: bool,
+    /// Whether RabbitMQ sleeps when it has nothing to do, instead of spinning.
+    pub calm: bool,
 }
 
 /// A running cluster. Dropped, all of it ends.
+#[derive(Debug)]
 pub struct Cluster {
     plan: Plan,
     folder: TempDir,
@@ -63,7 +56,8 @@ pub struct Cluster {
     pub rabbit: RabbitMq,
     /// The cache and the limits.
     pub redis: Redis,
-    simnet: Server,
+    internet: Internet,
+    ids: Ids,
     /// Coordinators.
     pub coordinators: Vec<Member>,
     /// Workers.
@@ -72,46 +66,6 @@ pub struct Cluster {
     pub seeds: Vec<String>,
     /// The present of the simulated internet.
     pub at: String,
-}
-
-impl Member {
-    /// Its relay to the broker.
-    pub fn broker(&self) -> &Proxy {
-        &self.broker
-    }
-
-    /// Its relay to Redis.
-    pub fn redis(&self) -> &Proxy {
-        &self.redis
-    }
-
-    /// Sends a signal to it.
-    ///
-    /// # Errors
-    /// When it does not run.
-    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let process = self.process.as_ref().context("it does not run")?;
-        let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).context("it has no id")?;
-        kill_process(pid, signal).with_context(|| format!("signal {}", self.name))
-    }
-
-    /// Its memory now, in octets.
-    pub fn resident(&self) -> Option<u64> {
-        let id = self.process.as_ref()?.id();
-        let text = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-        let line = text.lines().find_map(|l| l.strip_prefix("VmRSS:"))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-    }
-
-    /// Kills it, as a crash would.
-    pub fn kill(&mut self) {
-        self.process = None;
-    }
-
-    /// Whether it runs, as far as one can tell.
-    pub fn is_running(&mut self) -> bool {
-        self.process.as_mut().is_some_and(|p| p.ended().is_none())
-    }
 }
 
 /// The token of a tenant.
@@ -133,6 +87,8 @@ impl Plan {
             faults,
             // Everything shares the processors: what waits for one is no failure.
             settings: ["coordinator.window=2048", "dns.timeout_ms=10000"].map(String::from).to_vec(),
+            relays: true,
+            calm: false,
         }
     }
 }
@@ -145,24 +101,25 @@ impl Cluster {
     pub async fn start(plan: Plan) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("kudzu-loadtest-").tempdir().context("make a folder")?;
         let redis = Redis::start().context("start Redis")?;
-        let rabbit = RabbitMq::start().context("start RabbitMQ")?;
-        let world = World::generate(&WorldSpec { seed: plan.seed, scale: plan.scale, campaign: true });
-        let (seeds, as_of) = (world.seeds(), kudzu_shared::time::rfc3339(world.as_of()));
-        let simnet = Server::start(world, plan.faults.clone(), ListenConfig::default()).await;
-        let simnet = simnet.context("start the simulated internet")?;
-        let at = as_of;
+        let rabbit = if plan.calm { RabbitMq::start_calm() } else { RabbitMq::start() };
+        let rabbit = rabbit.context("start RabbitMQ")?;
+        let world = WorldSpec { seed: plan.seed, scale: plan.scale, campaign: true };
+        let internet = Internet::start(world, plan.faults.clone()).await?;
+        let (seeds, at) = (internet.truth().seeds.clone(), internet.truth().as_of.clone());
         let mut cluster = Self {
             plan,
             folder,
             rabbit,
             redis,
-            simnet,
+            internet,
+            ids: Ids::default(),
             coordinators: Vec::new(),
             workers: Vec::new(),
             seeds,
             at,
         };
         cluster.write_settings()?;
+        cluster.note_servers();
         for n in 1..=cluster.plan.coordinators {
             let member = cluster.coordinator(n).await?;
             cluster.coordinators.push(member);
@@ -175,7 +132,7 @@ impl Cluster {
     }
 
     fn write_settings(&self) -> anyhow::Result<()> {
-        let addrs = self.simnet.addrs();
+        let addrs = self.internet.addrs();
         let dns: Vec<String> = addrs.dns.iter().map(|a| format!("\"{a}\"")).collect();
         let archive = self.folder.path().join("archive");
         std::fs::create_dir_all(&archive).context("make the archive's folder")?;
@@ -206,6 +163,11 @@ impl Cluster {
         std::fs::write(self.settings(), text).context("write the settings")
     }
 
+    /// How many tenants it has.
+    pub fn tenants(&self) -> usize {
+        self.plan.tenants
+    }
+
     /// What the members are told beside their settings, as of `--set`.
     pub fn sets(&self) -> &[String] {
         &self.plan.settings
@@ -217,10 +179,8 @@ impl Cluster {
     }
 
     async fn member(&self, name: String, args: Vec<String>, url: Option<String>) -> anyhow::Result<Member> {
-        let (rabbit, redis) = (self.rabbit.addr(), self.redis.addr());
-        let broker = Proxy::start(rabbit).await.context("start a relay")?;
-        let redis = Proxy::start(redis).await.context("start a relay")?;
-        let mut member = Member { name, process: None, args, broker, redis, url };
+        let ways = Ways::open(self.rabbit.addr(), self.redis.addr(), self.plan.relays).await?;
+        let mut member = Member { name, process: None, args, ways, url };
         self.boot(&mut member)?;
         Ok(member)
     }
@@ -250,7 +210,7 @@ impl Cluster {
     /// # Errors
     /// When it does not start.
     pub fn boot(&self, member: &mut Member) -> anyhow::Result<()> {
-        let (broker, redis) = (member.broker.addr(), member.redis.addr());
+        let (broker, redis) = (member.ways.broker(), member.ways.redis());
         let log = self.log(&member.name);
         let set = |command: &mut Command| {
             command.args(&member.args).arg("--config").arg(self.settings());
@@ -260,6 +220,7 @@ impl Cluster {
         };
         let process = Process::start(&self.plan.kudzu, set, &log);
         member.process = Some(process.with_context(|| format!("start {}", member.name))?);
+        self.ids.set(&member.name, member.id());
         Ok(())
     }
 
@@ -316,7 +277,49 @@ impl Cluster {
 
     /// What the simulated internet was asked.
     pub fn asked(&self) -> Stats {
-        self.simnet.stats()
+        self.counter().asked()
+    }
+
+    /// What counts what the simulated internet is asked.
+    pub fn counter(&self) -> Counter {
+        self.internet.counter()
+    }
+
+    /// The simulated internet.
+    pub fn internet(&self) -> &Internet {
+        &self.internet
+    }
+
+    /// The ids of its processes, whichever run at the time.
+    pub fn ids(&self) -> Ids {
+        self.ids.clone()
+    }
+
+    /// Kills RabbitMQ and starts it again.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart_rabbit(&mut self) -> anyhow::Result<()> {
+        self.rabbit.kill();
+        let booted = self.rabbit.boot().context("start RabbitMQ");
+        self.note_servers();
+        booted
+    }
+
+    /// Kills Redis and starts it again, empty.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn restart_redis(&mut self) -> anyhow::Result<()> {
+        self.redis.kill();
+        let booted = self.redis.boot().context("start Redis");
+        self.note_servers();
+        booted
+    }
+
+    fn note_servers(&self) {
+        self.ids.set("rabbitmq", self.rabbit.id());
+        self.ids.set("redis", self.redis.id());
     }
 
     /// Where a member's log is.

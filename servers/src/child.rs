@@ -144,6 +144,11 @@ impl Node {
         self.server = None;
     }
 
+    /// Its process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.server.as_ref().map(Server::id)
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

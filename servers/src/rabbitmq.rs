@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// to elect its leader: so the move is waited for, and the queues are told.
 const SETTLE: &str = "ra_log_segment_writer:await(ra_log_segment_writer), \
     [ra:trigger_election({Q, node()}) || {Q, _} <- ra_directory:list_registered(quorum_queues)].";
+/// By default the schedulers of Erlang spin for a while before they sleep, which takes processor time
+/// from whatever else runs on the machine. This is what RabbitMQ's guide to its runtime advises there.
+const CALM: &str = "+sbwt none +sbwtdcpu none +sbwtdio none";
 /// What it says when it serves.
 const READY: &str = "Server startup complete";
 
@@ -29,6 +32,7 @@ pub struct RabbitMq {
     port: u16,
     distribution: u16,
     epmd: u16,
+    calm: bool,
 }
 
 impl RabbitMq {
@@ -37,6 +41,19 @@ impl RabbitMq {
     /// # Errors
     /// When it is not installed, or does not start.
     pub fn start() -> Result<Self, ServerError> {
+        Self::start_as(false)
+    }
+
+    /// Starts one that sleeps when it has nothing to do, instead of spinning: for measuring on
+    /// a machine that it shares.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn start_calm() -> Result<Self, ServerError> {
+        Self::start_as(true)
+    }
+
+    fn start_as(calm: bool) -> Result<Self, ServerError> {
         if !Path::new(PROGRAMS).join(PROGRAM).exists() {
             return Err(ServerError::Missing(PROGRAM, PROGRAM));
         }
@@ -50,7 +67,7 @@ impl RabbitMq {
             command.args(["-port", &epmd.to_string(), "-address", "127.0.0.1"]);
         };
         let names = Server::start("epmd", names, &node.folder().join("epmd.log")).map_err(failed)?;
-        let mut this = Self { node, _names: names, port, distribution, epmd };
+        let mut this = Self { node, _names: names, port, distribution, epmd, calm };
         this.boot()?;
         Ok(this)
     }
@@ -76,6 +93,11 @@ impl RabbitMq {
     /// Ends it at once, as a crash would; what it has on disk stays.
     pub fn kill(&mut self) {
         self.node.kill();
+    }
+
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.node.id()
     }
 
     /// Where it listens.
@@ -106,7 +128,8 @@ impl RabbitMq {
 
     fn environment(&self) -> Vec<(&'static str, String)> {
         let file = |file: &str| self.node.folder().join(file).to_string_lossy().into_owned();
-        vec![
+        let calm = self.calm.then(|| ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", CALM.to_owned()));
+        let own = [
             ("RABBITMQ_NODENAME", format!("kudzu{}@localhost", self.port)),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_NODE_PORT", self.port.to_string()),
@@ -122,7 +145,8 @@ impl RabbitMq {
             ("RABBITMQ_ENABLED_PLUGINS_FILE", file("plugins")),
             ("RABBITMQ_PID_FILE", file("pid")),
             ("RABBITMQ_CONFIG_FILE", file("none")),
-        ]
+        ];
+        own.into_iter().chain(calm).collect()
     }
 }
 

@@ -4,7 +4,30 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rng::{hash_bytes, mix, unit};
+
+/// A service over HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Service {
+    /// RDAP.
+    Rdap,
+    /// Passive DNS.
+    Pdns,
+    /// Certificates.
+    Certs,
+}
+
+/// A service that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// Which.
+    pub service: Service,
+    /// So much more than the others; [`Duration::MAX`] is for ever.
+    pub by: Duration,
+}
 
 /// Probabilities are shares of asks in [0, 1]; all are 0 at first.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +56,8 @@ pub struct Faults {
     pub http_429: f64,
     /// HTTP: share of paths that end in 500 whenever they are asked.
     pub http_permanent: f64,
+    /// HTTP: one service is slower than the others.
+    pub slow: Option<Slow>,
 }
 
 /// What happens to one DNS question.
@@ -123,7 +148,7 @@ impl Chaos {
     }
 
     /// The question is the path with its query.
-    pub(crate) fn http(&self, path: &str) -> (HttpFault, Duration) {
+    pub(crate) fn http(&self, service: Service, path: &str) -> (HttpFault, Duration) {
         let f = &self.faults;
         let key = hash_bytes(f.seed ^ 0x4774_7000, path.as_bytes());
         let nth = if self.http || !f.jitter.is_zero() { self.count(key) } else { 0 };
@@ -136,7 +161,8 @@ impl Chaos {
         } else {
             HttpFault::None
         };
-        (fault, self.delay(key, nth))
+        let slower = f.slow.filter(|slow| slow.service == service).map_or(Duration::ZERO, |slow| slow.by);
+        (fault, self.delay(key, nth).saturating_add(slower))
     }
 
     fn delay(&self, key: u64, nth: u32) -> Duration {
@@ -200,6 +226,14 @@ mod tests {
             chaos.count(key);
         }
         assert!(chaos.asked.iter().all(|part| part.lock().unwrap().len() <= COUNTED));
+    }
+
+    #[test]
+    fn one_service_may_be_slower_than_the_others() {
+        let slow = Some(Slow { service: Service::Pdns, by: Duration::MAX });
+        let chaos = Chaos::new(Faults { latency: Duration::from_millis(5), slow, ..Faults::default() });
+        assert_eq!(chaos.http(Service::Pdns, "/a"), (HttpFault::None, Duration::MAX));
+        assert_eq!(chaos.http(Service::Rdap, "/a"), (HttpFault::None, Duration::from_millis(5)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod time;
 mod truth;
 mod world;
 
-pub use faults::Faults;
+pub use faults::{Faults, Service, Slow};
 pub use file::LoadError;
 pub use model::{
     Autnum, Certificate, IpNetwork, PdnsAnswer, PdnsRow, RData, Rcode, Record, Registrant, Registrar,

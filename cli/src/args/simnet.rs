@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use kudzu_simnet::Faults;
+use kudzu_simnet::{Faults, Service, Slow};
 
 use super::job::duration;
 
@@ -105,6 +105,9 @@ pub struct FaultArgs {
     /// Share of names and HTTP paths that fail whenever they are asked
     #[arg(long, default_value_t = 0.0, value_name = "SHARE", value_parser = share)]
     pub permanent: f64,
+    /// One HTTP service that answers later than the others, or never: pdns=5s, rdap=never, certs=500ms
+    #[arg(long, value_name = "SERVICE=TIME", value_parser = slow)]
+    pub slow: Option<Slow>,
 }
 
 /// Where it listens.
@@ -142,7 +145,7 @@ impl Timing {
 impl FaultArgs {
     /// These faults and those of the timing.
     pub fn with(&self, timing: &Timing, seed: u64) -> Faults {
-        let Self { truncate, servfail, refuse, malformed, http_error, http_429, permanent } = *self;
+        let Self { truncate, servfail, refuse, malformed, http_error, http_429, permanent, slow } = *self;
         let http_permanent = permanent;
         Faults {
             truncate,
@@ -153,6 +156,7 @@ impl FaultArgs {
             http_error,
             http_429,
             http_permanent,
+            slow,
             ..timing.faults(seed)
         }
     }
@@ -161,6 +165,18 @@ impl FaultArgs {
 fn milliseconds(text: &str) -> Result<Duration, String> {
     let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     if plain { duration(&format!("{text}ms")) } else { duration(text) }
+}
+
+fn slow(text: &str) -> Result<Slow, String> {
+    let (service, time) = text.split_once('=').ok_or("write a service and a time, as in pdns=5s")?;
+    let service = match service {
+        "rdap" => Service::Rdap,
+        "pdns" => Service::Pdns,
+        "certs" => Service::Certs,
+        _ => return Err("the services are rdap, pdns and certs".into()),
+    };
+    let by = if time == "never" { Duration::MAX } else { milliseconds(time)? };
+    Ok(Slow { service, by })
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -186,6 +202,14 @@ mod tests {
         assert_eq!(milliseconds("50"), Ok(Duration::from_millis(50)));
         assert_eq!(milliseconds("1s"), Ok(Duration::from_secs(1)));
         assert!(milliseconds("").is_err() && milliseconds("fast").is_err());
+    }
+
+    #[test]
+    fn a_slow_service_is_named_with_its_time() {
+        let five = Slow { service: Service::Pdns, by: Duration::from_secs(5) };
+        assert_eq!(slow("pdns=5s"), Ok(five));
+        assert_eq!(slow("rdap=never"), Ok(Slow { service: Service::Rdap, by: Duration::MAX }));
+        assert!(slow("dns=5s").is_err() && slow("pdns").is_err() && slow("pdns=soon").is_err());
     }
 
     #[test]

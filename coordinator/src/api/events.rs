@@ -25,8 +25,9 @@ use crate::cluster::record::Record;
 
 /// Events that wait for a slow listener before it is cut off.
 const WAITING: usize = 64;
-/// How often a job that runs nowhere is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+/// How soon a job that does not run here is looked at again, at first and later: another
+/// coordinator may have taken it.
+const LOOKS: [Duration; 2] = [Duration::from_millis(25), Duration::from_millis(500)];
 /// How long a listener may take an event in.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -101,9 +102,10 @@ async fn follow(
     last: Option<(u32, u64)>,
     tx: &Events,
 ) -> Result<(), Gone> {
-    let mut last = last;
+    let (mut last, [mut pause, longest]) = (last, LOOKS);
     let mut told: Option<Job> = None;
     let mut shutdown = std::pin::pin!(api.shutdown.stopping());
+    let mut posted = api.cluster.board().posted();
     loop {
         match api.view(id, record).await {
             Ok(job) => {
@@ -111,7 +113,8 @@ async fn follow(
                 if changed || job.state.is_final() {
                     send(tx, event("job", &job)).await?;
                 }
-                if job.state.is_final() {
+                // Who comes back is passed on to whoever runs it.
+                if job.state.is_final() || is_elsewhere(api, id, &job).await {
                     return Ok(());
                 }
                 told = Some(job);
@@ -120,16 +123,30 @@ async fn follow(
                 tracing::debug!(?problem, job = %id, "a job cannot be looked at for its followers");
             }
         }
+        // Before it is looked for: one that begins meanwhile is not missed.
+        posted.borrow_and_update();
         if let Some(running) = api.cluster.board().get(id) {
             last = Some(while_it_runs(&running, last, tx).await?);
+            pause = LOOKS[0];
             continue;
         }
+        let begins =
+            async { while posted.changed().await.is_ok() && api.cluster.board().get(id).is_none() {} };
         tokio::select! {
             () = &mut shutdown => return Ok(()),
             () = tx.closed() => return Err(Gone),
-            () = tokio::time::sleep(LOOK) => {}
+            () = begins => {}
+            () = tokio::time::sleep(pause) => pause = longest.min(pause * 2),
         }
     }
+}
+
+/// Whether another coordinator runs it, and can be asked.
+async fn is_elsewhere(api: &Api, id: JobId, job: &Job) -> bool {
+    let Some(epoch) = job.epoch.filter(|_| api.cluster.board().get(id).is_none()) else { return false };
+    let claim = api.cluster.shelf().claimed(id, epoch).await;
+    let address = claim.ok().flatten().and_then(|claim| claim.address);
+    address.is_some() && address != api.cluster.options().address
 }
 
 /// Tells what happens for as long as it runs here; gives the last id.

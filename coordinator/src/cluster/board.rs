@@ -92,12 +92,20 @@ impl Running {
 
 /// All jobs that run here.
 #[derive(Debug, Default)]
-pub struct Board(Mutex<HashMap<JobId, Arc<Running>>>);
+pub struct Board {
+    jobs: Mutex<HashMap<JobId, Arc<Running>>>,
+    posted: watch::Sender<u64>,
+}
 
 impl Board {
     /// A job, if it runs here.
     pub fn get(&self, id: JobId) -> Option<Arc<Running>> {
         self.jobs(|jobs| jobs.get(&id).cloned())
+    }
+
+    /// Tells whenever another one begins.
+    pub fn posted(&self) -> watch::Receiver<u64> {
+        self.posted.subscribe()
     }
 
     /// How many there are.
@@ -119,11 +127,12 @@ impl Board {
     /// Puts a job up for as long as the guard lives.
     pub fn put(self: &Arc<Self>, id: JobId, running: Arc<Running>) -> Posted {
         self.jobs(|jobs| jobs.insert(id, Arc::clone(&running)));
+        self.posted.send_modify(|count| *count += 1);
         Posted { board: Arc::clone(self), id, running }
     }
 
     fn jobs<R>(&self, f: impl FnOnce(&mut HashMap<JobId, Arc<Running>>) -> R) -> R {
-        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        f(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -190,7 +199,9 @@ mod tests {
         let board = Arc::new(Board::default());
         let (first, second) = (running(), running());
         let old = board.put(JobId(1), Arc::clone(&first));
+        let posted = board.posted();
         let new = board.put(JobId(1), Arc::clone(&second));
+        assert!(posted.has_changed().unwrap(), "whoever waits for it is told");
         drop(old);
         assert!(Arc::ptr_eq(&board.get(JobId(1)).unwrap(), &second), "the newer one stays");
         drop(new);

@@ -35,16 +35,25 @@ fn posted(rig: &Rig, epoch: u32) -> Posted {
 }
 
 async fn claim(rig: &Rig, epoch: u32) {
-    let claim = Claim { owner: "a".into(), address: None, claimed_ms: 1, nonce: 1, segments: 0, stalled: 0 };
+    claim_from(rig, epoch, None).await;
+}
+
+async fn claim_from(rig: &Rig, epoch: u32, address: Option<String>) {
+    let claim = Claim { owner: "a".into(), address, claimed_ms: 1, nonce: 1, segments: 0, stalled: 0 };
     rig.cluster.shelf().claim(JOB, epoch, &claim).await.unwrap();
+}
+
+/// Nobody has taken it yet.
+async fn queue(rig: &Rig) {
+    let mut case = Case::within(1, 1);
+    (case.spec.id, case.spec.tenant) = (JOB, "red".into());
+    let record = Record::new(&case.spec, &case.plan, &case.budgets, About::default());
+    rig.cluster.shelf().create_record(JOB, &record).await.unwrap();
 }
 
 impl<'a> Stage<'a> {
     async fn new(rig: &'a Rig, epoch: u32) -> Self {
-        let mut case = Case::within(1, 1);
-        (case.spec.id, case.spec.tenant) = (JOB, "red".into());
-        let record = Record::new(&case.spec, &case.plan, &case.budgets, About::default());
-        rig.cluster.shelf().create_record(JOB, &record).await.unwrap();
+        queue(rig).await;
         claim(rig, epoch).await;
         Self { rig, posted: posted(rig, epoch), noted: 0 }
     }
@@ -81,15 +90,23 @@ struct Listener {
 impl Listener {
     /// Comes with the last id that it saw, and is told of the job first.
     async fn new(rig: &Rig, last: Option<&str>) -> Self {
+        Self::of(rig, last, "running").await
+    }
+
+    async fn of(rig: &Rig, last: Option<&str>, state: &str) -> Self {
         let call = rig.call("red", Method::GET, &format!("/v1/jobs/{JOB}/events"));
         let call = last.into_iter().fold(call, |call, last| call.header("last-event-id", last));
         let response = call.send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         let mut this = Self { response, heard: String::new() };
-        let (kind, id, job) = this.next().await.unwrap();
-        assert_eq!((kind.as_str(), id, &job["state"]), ("job", None, &"running".into()));
+        this.hears_of_the_job(state).await;
         this
+    }
+
+    async fn hears_of_the_job(&mut self, state: &str) {
+        let (kind, id, job) = self.next().await.unwrap();
+        assert_eq!((kind.as_str(), id, &job["state"]), ("job", None, &state.into()));
     }
 
     /// The next event: its kind, id and data. None once the stream has ended.
@@ -184,4 +201,31 @@ async fn who_asks_for_what_is_gone_starts_anew() {
     stage.ends().await;
     assert_eq!(late.next().await.unwrap().2["state"], "partial");
     assert_eq!(late.next().await, None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_job_hears_at_once_that_it_begins() {
+    let rig = rig().await;
+    queue(&rig).await;
+    let mut listener = Listener::of(&rig, None, "queued").await;
+    claim(&rig, 1).await;
+    let mut stage = Stage { rig: &rig, posted: posted(&rig, 1), noted: 0 };
+    stage.happens(1);
+    // It may have been looked at between the claim and the start.
+    let first = listener.next().await.unwrap();
+    let first = if first.0 == "job" { listener.next().await.unwrap() } else { first };
+    assert_eq!((first.0.as_str(), first.1.as_deref()), ("progress", Some("1:0")));
+    stage.ends().await;
+    assert_eq!(listener.next().await.unwrap().2["state"], "partial");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_a_job_that_begins_elsewhere_is_sent_there() {
+    let rig = rig().await;
+    queue(&rig).await;
+    let mut listener = Listener::of(&rig, None, "queued").await;
+    claim_from(&rig, 1, Some("http://elsewhere.example".into())).await;
+    listener.hears_of_the_job("running").await;
+    // Who comes back is passed on.
+    assert_eq!(listener.next().await, None);
 }

@@ -75,6 +75,11 @@ impl Redis {
         self.node.kill();
     }
 
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.node.id()
+    }
+
     /// Forgets everything.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::faults::Service;
+
 const SECOND: Duration = Duration::from_secs(1);
 /// How long what was sent before a 429 was heard of may still arrive.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
@@ -47,13 +49,6 @@ pub struct Stats {
 pub(super) enum Transport {
     Udp,
     Tcp,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Service {
-    Rdap,
-    Pdns,
-    Certs,
 }
 
 #[derive(Debug)]

@@ -15,9 +15,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::counters::Service;
 use super::udp::Shared;
-use crate::faults::HttpFault;
+use crate::faults::{HttpFault, Service};
 use crate::model::Certificate;
 use crate::rdap;
 use crate::time::rfc3339;
@@ -31,12 +30,13 @@ struct Context {
     shared: Shared,
     service: Service,
     base: String,
+    stop: CancellationToken,
 }
 
 /// Serves until cancelled.
 pub(super) async fn serve(listener: TcpListener, shared: Shared, service: Service, stop: CancellationToken) {
     let base = listener.local_addr().map(|addr: SocketAddr| format!("http://{addr}")).unwrap_or_default();
-    let context = Context { shared, service, base };
+    let context = Context { shared, service, base, stop: stop.clone() };
     let routes = match service {
         Service::Rdap => Router::new().fallback(rdap),
         Service::Pdns => Router::new().route("/pdns/query/{*query}", get(pdns)),
@@ -60,9 +60,13 @@ async fn disturb(State(context): State<Context>, request: Request, next: Next) -
     if context.service == Service::Rdap && path.starts_with("/bootstrap/") {
         return next.run(request).await;
     }
-    let (fault, delay) = chaos.http(path);
+    let (fault, delay) = chaos.http(context.service, path);
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            // Nobody who stops waits for an answer that never comes.
+            () = context.stop.cancelled() => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
     }
     match fault {
         HttpFault::None => next.run(request).await,

@@ -18,10 +18,10 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::counters::Counters;
 pub use self::counters::Stats;
-use self::counters::{Counters, Service};
 use self::udp::Shared;
-use crate::faults::{Chaos, Faults};
+use crate::faults::{Chaos, Faults, Service};
 use crate::world::World;
 
 /// How often a free port for both UDP and TCP is looked for.

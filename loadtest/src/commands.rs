@@ -1,0 +1,185 @@
+//! What the command does: data goes to standard output, the rest to standard error.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::{Chaos, Cli, Command, Compare, Format, Promise, Run, Show};
+use crate::scenario::{self, Scenario, Smaller};
+use crate::{chaos, compare, report, run, show};
+
+/// Does it; says whether everything held.
+///
+/// # Errors
+/// When it cannot be done.
+pub fn execute(cli: Cli) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
+    match cli.command {
+        Command::Run(args) if args.list => {
+            let width = scenario::BUILTIN.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            let lines =
+                scenario::about().into_iter().map(|(name, about)| format!("{name:width$}  {about}\n"));
+            say(&lines.collect::<String>())?;
+            Ok(true)
+        }
+        Command::Run(args) => {
+            let format = args.format;
+            let options = options(*args)?;
+            let (summary, folder) = runtime.block_on(run::run(&options))?;
+            match format {
+                Format::Text => say(&report::text(&summary))?,
+                Format::Json => json(&summary)?,
+            }
+            let verdict = if summary.holds { "holds" } else { "does not hold" };
+            tell(&format!("{} {verdict}; all of it is in {}", summary.scenario, folder.display()));
+            for missed in summary.checks.iter().filter(|c| !c.met && c.counts) {
+                tell(&format!("missed: {}", missed.what));
+            }
+            Ok(summary.holds)
+        }
+        Command::Compare(Compare { before, after, format }) => {
+            let both = compare::Comparison::of(&compare::open(&before)?, &compare::open(&after)?);
+            match format {
+                Format::Text => say(&both.text())?,
+                Format::Json => json(&both)?,
+            }
+            Ok(true)
+        }
+        Command::Chaos(args) => {
+            let report = runtime.block_on(chaos::run(&chaos_options(args)?))?;
+            json(&report)?;
+            Ok(report.holds())
+        }
+        Command::Show(args) => {
+            let report = runtime.block_on(promise(args))?;
+            json(&report)?;
+            Ok(report["holds"] == true)
+        }
+    }
+}
+
+fn program(kudzu: &Path) -> anyhow::Result<PathBuf> {
+    kudzu.canonicalize().with_context(|| format!("--kudzu {}: build it with `make build`", kudzu.display()))
+}
+
+fn options(args: Run) -> anyhow::Result<run::Options> {
+    let scenario = Scenario::open(args.scenario.as_deref().unwrap_or_default())?;
+    let smaller = Smaller {
+        size: args.smaller.size,
+        seconds: args.smaller.seconds,
+        jobs: args.smaller.jobs,
+        rate: args.smaller.rate,
+        arms: args.smaller.arm,
+    };
+    let unknown = smaller.arms.iter().find(|name| scenario.arms.iter().all(|arm| arm.name != **name));
+    if let Some(name) = unknown {
+        anyhow::bail!("--arm {name}: scenario {} has no such arm", scenario.name);
+    }
+    let remote = match (args.remote.api, args.remote.seeds) {
+        (urls, Some(file)) if !urls.is_empty() => {
+            let list =
+                std::fs::read_to_string(&file).with_context(|| format!("--seeds {}", file.display()))?;
+            let seeds: Vec<String> =
+                list.lines().map(str::trim).filter(|l| !l.is_empty()).map(Into::into).collect();
+            anyhow::ensure!(!seeds.is_empty(), "--seeds {}: there are none in it", file.display());
+            let urls = urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+            Some(run::Remote { urls, token: args.remote.token, seeds, at: args.remote.at })
+        }
+        _ => None,
+    };
+    let kudzu = match (args.kudzu, &remote) {
+        (Some(kudzu), _) => program(&kudzu)?,
+        (None, None) => program(&run::beside("kudzu"))?,
+        (None, Some(_)) => PathBuf::new(),
+    };
+    Ok(run::Options {
+        kudzu,
+        whole: smaller.is_whole(),
+        scenario: scenario.smaller(&smaller),
+        references: !args.no_references,
+        seed: args.arrivals,
+        remote,
+        root: args.runs,
+        out: args.out,
+        command: typed(std::env::args().skip(1)),
+    })
+}
+
+/// What is no part of a report: a secret, and where things are on this machine.
+const LEFT_OUT: [&str; 4] = ["--token", "--kudzu", "--out", "--runs"];
+
+/// What was typed, without that.
+fn typed(words: impl Iterator<Item = String>) -> String {
+    let (mut typed, mut left_out) = (vec!["kudzu-loadtest".to_owned()], false);
+    for word in words {
+        let name = word.split_once('=').map_or(word.as_str(), |(name, _)| name);
+        let is_one = LEFT_OUT.contains(&name);
+        if !std::mem::replace(&mut left_out, is_one && name == word) && !is_one {
+            typed.push(word);
+        }
+    }
+    typed.join(" ")
+}
+
+fn chaos_options(args: Chaos) -> anyhow::Result<chaos::Options> {
+    let Chaos { kudzu, seed, kills, jobs, scale, latency, coordinators, workers } = args;
+    let (kudzu, latency) = (program(&kudzu)?, Duration::from_millis(latency));
+    Ok(chaos::Options { kudzu, seed, kills, jobs, scale, latency, members: [coordinators, workers] })
+}
+
+async fn promise(args: Show) -> anyhow::Result<Value> {
+    let Show { promise, kudzu, scale, jobs, seconds } = args;
+    let (kudzu, time) = (program(&kudzu)?, Duration::from_secs(seconds));
+    match promise {
+        Promise::Accept => show::accept(&kudzu, jobs).await,
+        Promise::Same => show::same(&kudzu, scale).await,
+        Promise::Halfway => show::halfway(&kudzu, scale).await,
+        Promise::Alarm => show::alarm(&kudzu, time).await,
+        Promise::Redis => show::redis(&kudzu, scale).await,
+        Promise::Cancel => show::cancel(&kudzu).await,
+        Promise::Fairness => show::fairness(&kudzu).await,
+        Promise::Polite => show::polite(&kudzu).await,
+        Promise::Outlast => show::outlast(&kudzu, time).await,
+    }
+}
+
+fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    say(&(serde_json::to_string_pretty(value).context("write the report")? + "\n"))
+}
+
+fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("write to standard output")
+}
+
+/// Whoever listens no more misses nothing that is not in the folder.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_and_no_place_is_part_of_a_report() {
+        let words = [
+            "run",
+            "steady",
+            "--token",
+            "s3cret",
+            "--rate",
+            "2",
+            "--out=/here",
+            "--kudzu",
+            "/there",
+            "--jobs=3",
+        ];
+        let typed = typed(words.into_iter().map(str::to_owned));
+        assert_eq!(typed, "kudzu-loadtest run steady --rate 2 --jobs=3");
+    }
+}
