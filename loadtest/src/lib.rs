@@ -3,5 +3,6 @@
 pub mod api;
 pub mod chaos;
 pub mod cluster;
+pub mod cold;
 pub mod proxy;
 pub mod show;

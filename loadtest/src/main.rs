@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
-use kudzu_loadtest::{chaos, show};
+use kudzu_loadtest::{chaos, cold, show};
 
 /// Runs whole clusters of real processes, breaks them, and measures what comes of it.
 #[derive(Debug, Parser)]
@@ -45,6 +45,30 @@ enum Command {
         /// Workers
         #[arg(long, default_value_t = 3)]
         workers: usize,
+    },
+    /// Look up cold names beside massdns and Celery
+    Cold {
+        /// The program
+        #[arg(long, default_value = "target/release/kudzu")]
+        kudzu: PathBuf,
+        /// The source of massdns; without it massdns is left out
+        #[arg(long)]
+        massdns: Option<PathBuf>,
+        /// Names
+        #[arg(long, default_value_t = 400_000)]
+        names: usize,
+        /// How many of them Celery looks up; 0 leaves it out
+        #[arg(long, default_value_t = 20_000)]
+        celery_names: usize,
+        /// Rounds, each with all of them in turn
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// What the names follow from
+        #[arg(long, default_value_t = 5)]
+        seed: u64,
+        /// Where the report goes; by default to loadtest/runs, by the day
+        #[arg(long)]
+        out: Option<PathBuf>,
     },
     /// Show one promise on real servers
     Show {
@@ -114,6 +138,12 @@ fn run(cli: Cli) -> anyhow::Result<bool> {
             let members = [coordinators, workers];
             let options = chaos::Options { kudzu, seed, kills, jobs, scale, latency, members };
             let report = runtime.block_on(chaos::run(&options))?;
+            (report.holds(), serde_json::to_value(&report).context("write the report")?)
+        }
+        Command::Cold { kudzu, massdns, names, celery_names, rounds, seed, out } => {
+            let kudzu = program(kudzu)?;
+            let options = cold::Options { kudzu, massdns, names, celery_names, rounds, seed, out };
+            let report = runtime.block_on(cold::run(&options))?;
             (report.holds(), serde_json::to_value(&report).context("write the report")?)
         }
         Command::Show { promise, kudzu, scale, jobs, seconds } => {
