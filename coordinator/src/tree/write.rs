@@ -145,7 +145,7 @@ impl Tree {
     /// Without building a JSON value, as for edges: this and they are nearly all lines.
     fn write_node(&self, w: &mut impl Write, node: &NodeView<'_>) -> io::Result<()> {
         let (what, n) = (node.observable, node.n);
-        let id = what.to_owned().id();
+        let id = what.id();
         write!(w, r#"{{"type":"node","n":{n},"id":"{id}","kind":"{}","value":"#, what.kind.as_str())?;
         serde_json::to_writer(&mut *w, &clean(&what.to_string()))?;
         write!(w, r#","depth":{}"#, node.depth)?;
