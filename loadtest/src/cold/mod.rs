@@ -117,17 +117,17 @@ pub async fn run(options: &Options) -> anyhow::Result<Report> {
 async fn versions(options: &Options, massdns: Option<&Massdns>) -> Vec<(&'static str, String)> {
     let nsd = run::version(Nsd::program().unwrap_or("nsd"), &["-v"]).await;
     let mut versions = vec![
-        ("kudzu", run::version(&options.kudzu, &["--version"]).await),
-        ("NSD", nsd),
+        ("kudzu", run::version(&options.kudzu, &["--version"]).await.replace("kudzu ", "")),
+        ("NSD", nsd.replace("NSD version ", "")),
         ("RabbitMQ", rabbitmq().await),
-        ("Redis", run::version("redis-server", &["--version"]).await),
+        ("Redis", run::version("redis-server", &["--version"]).await.replace("Redis server ", "")),
     ];
     if let Some(massdns) = massdns {
         versions.push(("massdns", format!("`main.c` has the SHA-256 {}...", massdns.source)));
     }
     if options.celery_names > 0 {
-        versions.push(("Python", run::version("python3", &["--version"]).await));
-        versions.push(("Celery", celery::versions()));
+        versions.push(("Python", run::version("python3", &["--version"]).await.replace("Python ", "")));
+        versions.push(("Celery", celery::versions().replace("celery ", "")));
     }
     versions
 }

@@ -112,7 +112,7 @@ impl Report {
         );
         let mut page = format!(
             "# {} cold names\n\n`{command}` on {}: {}. NSD (one process), all that is compared, and what measures \
-             share it. Each name is asked for A, once, by one after another in each round; medians of {} rounds. \
+             share it. Each name is asked for A, once, by one after another in each round; rounds: {}, figures are medians. \
              `raw.json` has every run.\n\n",
             thousands(self.names as f64),
             self.date,
