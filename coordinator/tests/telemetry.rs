@@ -123,7 +123,7 @@ impl Rig {
     }
 
     async fn recorded(&self, job: JobId) -> String {
-        self.cluster.shelf().record(job).await.unwrap().unwrap().trace.unwrap()
+        self.cluster.shelf().record(job).await.unwrap().unwrap().trace.clone().unwrap()
     }
 
     async fn measured(&self) -> String {

@@ -142,10 +142,7 @@ mod tests {
     #[test]
     fn this_process_uses_some() {
         let before = Sample::take();
-        let mut n = 0_u64;
-        while Sample::take().since(&before)[OWN] == 0.0 {
-            n = std::hint::black_box(n + 1);
-        }
-        assert!(n > 0);
+        // A look at all processes is work itself, counted in hundredths of a second.
+        assert!((0..100_000).any(|_| Sample::take().since(&before)[OWN] > 0.0));
     }
 }
