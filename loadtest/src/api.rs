@@ -70,6 +70,13 @@ impl User {
         Ok(Self { http: client()?, urls, token })
     }
 
+    /// Another tenant, who asks the coordinators from this one on, by the same connections.
+    pub fn other(&self, tenant: usize, first: usize) -> Self {
+        let mut urls = self.urls.clone();
+        urls.rotate_left(first % self.urls.len().max(1));
+        Self { http: self.http.clone(), urls, token: token(tenant) }
+    }
+
     /// A request to one of the coordinators.
     pub fn call(&self, method: Method, at: usize, path: &str) -> RequestBuilder {
         let url = &self.urls[at % self.urls.len()];

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 
 use crate::api::User;
 use crate::arrivals::{Arrival, arrivals};
-use crate::cluster::{Cluster, token};
+use crate::cluster::Cluster;
 use crate::drive::{Driver, Job};
 use crate::figures::Stretch;
 use crate::process::Ids;
@@ -153,13 +153,9 @@ fn names(loads: &[Ready]) -> Vec<String> {
 
 /// One user for each tenant and coordinator: their jobs go to all coordinators alike.
 fn users(cluster: &Cluster) -> anyhow::Result<Vec<User>> {
-    let (urls, tenants) = (cluster.urls(), cluster.tenants().max(1));
-    let user = |n: usize| {
-        let mut urls = urls.clone();
-        urls.rotate_left(n / tenants % cluster.coordinators.len().max(1));
-        User::with_token(urls, token(n % tenants))
-    };
-    (0..tenants * urls.len()).map(user).collect()
+    let (first, tenants) = (User::new(cluster.urls(), 0)?, cluster.tenants().max(1));
+    let all = 0..tenants * cluster.coordinators.len();
+    Ok(all.map(|n| first.other(n % tenants, n / tenants)).collect())
 }
 
 async fn on_ours(options: &Options, arm: &Arm, machine: &mut Machine) -> anyhow::Result<ArmRun> {

@@ -155,7 +155,7 @@ fn memory(run: &ArmRun) -> Plot {
         let points: Vec<(f64, f64)> = run.samples.iter().map(mib).collect();
         // It lives in the process of the load generator.
         if kind != INTERNET {
-            let name = if kind == SELF { "load generator, internet" } else { of(&kind) };
+            let name = if kind == SELF { "generator, internet" } else { of(&kind) };
             plot.line(name, points);
         }
     }
