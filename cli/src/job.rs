@@ -2,6 +2,7 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
+use std::time::Instant;
 
 use kudzu_coordinator::model::{EvidenceRow, JobResult};
 use kudzu_coordinator::plan::Plan;
@@ -142,7 +143,12 @@ pub async fn run(
         };
         result.map_err(|e| Failure::failed(format!("write the evidence: {e}")))??;
     }
-    ended.map_err(|e| Failure::Failed(e.into()))
+    let mut result = ended.map_err(|e| Failure::Failed(e.into()))?;
+    // Candidates are part of the answer, and of the time that it takes.
+    let start = Instant::now();
+    tokio::task::block_in_place(|| result.candidates().len());
+    result.progress.elapsed_ms += u64::try_from(start.elapsed().as_millis()).unwrap_or(0);
+    Ok(result)
 }
 
 fn write_evidence(path: &Path, mut rows: mpsc::Receiver<Vec<EvidenceRow>>) -> Result<(), Failure> {

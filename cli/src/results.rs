@@ -76,7 +76,7 @@ impl Folder {
     /// # Errors
     /// Names the file that cannot be written.
     pub fn finish(&self, result: &JobResult, summary: &Summary<'_>) -> Result<(), Failure> {
-        self.rest(&result.candidates, summary, &FILES)
+        self.rest(result.candidates(), summary, &FILES)
     }
 
     fn rest(&self, candidates: &[Candidate], summary: &Summary<'_>, files: &[&str]) -> Result<(), Failure> {

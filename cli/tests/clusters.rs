@@ -1,6 +1,8 @@
 //! Whole clusters of real processes on a real RabbitMQ and Redis.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+#[path = "clusters/cold.rs"]
+mod cold;
 #[path = "clusters/load.rs"]
 mod load;
 #[path = "clusters/up.rs"]

@@ -83,6 +83,7 @@ fn task(range: Range<u32>, poison: u32) -> Task {
         pap: Pap::Clear,
         deadline_ms: None,
         trace: None,
+        looked_ms: None,
         asks: vec![Ask { source: "test.poison".into(), types: vec![], limit: 1 }],
         lookups: range.map(lookup).collect(),
     }

@@ -1,6 +1,7 @@
 //! What a job shows to the outside: progress, coverage, candidates, and the result.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use kudzu_shared::observable::Observable;
 use kudzu_shared::outcome::{End, Verdict};
@@ -8,7 +9,7 @@ use kudzu_shared::time::UnixSeconds;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::rank::Candidate;
+use crate::rank::{self, Candidate};
 use crate::tree::Tree;
 
 /// How a job ended.
@@ -100,14 +101,22 @@ pub struct JobResult {
     pub partial: Option<&'static str>,
     /// The tree `T(job, outcomes)`.
     pub tree: Tree,
-    /// Domains and addresses ranked as next attack sources, best first.
-    pub candidates: Vec<Candidate>,
+    /// See [`JobResult::candidates`].
+    pub(crate) ranked: OnceLock<Vec<Candidate>>,
     /// What was asked and what came of it.
     pub coverage: Coverage,
     /// The last progress.
     pub progress: Progress,
     /// Figures outside the canonical bytes.
     pub figures: Figures,
+}
+
+impl JobResult {
+    /// Domains and addresses ranked as next attack sources, best first. The first call ranks
+    /// them, which takes a second for some 400,000 nodes.
+    pub fn candidates(&self) -> &[Candidate] {
+        self.ranked.get_or_init(|| rank::rank(&self.tree))
+    }
 }
 
 /// Figures about the run: evidence, outside the canonical bytes.

@@ -24,11 +24,14 @@ use common::rng::Rng;
 use common::{compare, worlds};
 use kudzu_coordinator::Job;
 use kudzu_coordinator::core::job::Settings;
+use kudzu_coordinator::core::ticket;
 use kudzu_coordinator::model::{JobResult, State};
 use kudzu_coordinator::run::{Known, Start, Taken};
 use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::config;
 use kudzu_shared::job::JobId;
+use kudzu_shared::marking::Tlp;
+use kudzu_shared::source::Class;
 use kudzu_shared::task::{self, Task};
 use kudzu_shared::wire::Results;
 use tokio::sync::mpsc;
@@ -95,8 +98,9 @@ fn submit(cluster: &Cluster, case: &Case) -> Submitted {
 }
 
 async fn finish(n: usize, (job, evidence): Submitted) -> JobResult {
+    let progress = job.progress();
     let result = tokio::time::timeout(Duration::from_secs(3_600), job.finish()).await;
-    let result = result.unwrap_or_else(|_| panic!("job {n} does not end")).unwrap();
+    let result = result.unwrap_or_else(|_| panic!("job {n} does not end: {:?}", progress.borrow())).unwrap();
     let p = &result.progress;
     assert_eq!((p.waiting, p.in_flight, p.registered), (0, 0, p.ended), "I1 of job {n}: {p:?}");
     let rows = evidence.await.unwrap();
@@ -176,6 +180,82 @@ fn every_job_ends_with_the_bytes_of_the_run_without_faults() {
     }
     println!("{} late results, {} answers from the cache", seen[0], seen[1]);
     assert!(range.end - range.start < SEEDS || seen.iter().all(|n| *n > 1_000), "too tame: {seen:?}");
+}
+
+/// One job so many times at a time: what workers are asked.
+async fn at_a_time(seed: u64, jobs: u128) -> Vec<String> {
+    let faults = Faults { delay: 20, cached: true, ..Faults::default() };
+    let case = || cases(seed).swap_remove(0);
+    let cluster = Cluster::start(&case(), seed, 2, faults, config::Coordinator::default()).await;
+    let mut open = Vec::new();
+    for n in 0..jobs {
+        let mut case = case();
+        case.spec.id = JobId(n + 1);
+        open.push(submit(&cluster, &case));
+    }
+    let mut trees = Vec::new();
+    for (n, job) in open.into_iter().enumerate() {
+        trees.push(digest(&finish(n, job).await));
+    }
+    assert!(trees.iter().all(|tree| *tree == trees[0]));
+    let trace = cluster.trace.lock().unwrap().clone();
+    cluster.shutdown.begin();
+    let words = trace.iter().map(|(_, line)| line.split(' ').collect::<Vec<_>>());
+    // Without the job; each of them asks later rounds for itself.
+    let first = words.filter(|w| ticket::round(w[w.len() - 2].parse().unwrap()) == 0);
+    // What a worker has at hand is not waited for.
+    let class = |name: &str| case().catalogue.iter().find(|s| s.name == name).map(|s| s.class);
+    let asked = first.filter(|w| class(w[1]) != Some(Class::Local));
+    asked.map(|w| w[1..w.len() - 2].join(" ")).collect()
+}
+
+#[test]
+fn equal_lookups_at_a_time_are_asked_once() {
+    let (mut once, mut by_all) = (0, 0);
+    for seed in worlds(20) {
+        let [one, eight] = [1, 8].map(|jobs| on_paused_time(at_a_time(seed, jobs)));
+        // A throttled answer says nothing of the upstream: each job asks for itself.
+        let times = |all: &[String], line: &String| all.iter().filter(|l| *l == line).count();
+        let shared = one.iter().filter(|line| times(&one, line) == times(&eight, line)).count();
+        once += shared;
+        by_all += one.len() - shared;
+    }
+    assert!(once > 200 && by_all * 5 < once, "{once} were asked once, {by_all} by every job");
+}
+
+/// One job after the other: what failed in the last round of the first, and what the second
+/// asked.
+async fn one_after_the_other(seed: u64) -> [Vec<String>; 2] {
+    let faults = Faults { cached: true, ..Faults::default() };
+    let case = || cases(seed).swap_remove(0);
+    let cluster = Cluster::start(&case(), seed, 2, faults, config::Coordinator::default()).await;
+    let mut trees = Vec::new();
+    for id in [1, 2] {
+        let mut case = case();
+        case.spec.id = JobId(id);
+        case.spec.policy.tlp = Tlp::Clear;
+        trees.push(digest(&finish(0, submit(&cluster, &case)).await));
+    }
+    assert_eq!(trees[0], trees[1]);
+    let trace = cluster.trace.lock().unwrap().clone();
+    cluster.shutdown.begin();
+    let words: Vec<Vec<&str>> = trace.iter().map(|(_, line)| line.split(' ').collect()).collect();
+    let (first, second): (Vec<_>, Vec<_>) = words.into_iter().partition(|w| w[0] == JobId(1).to_string());
+    let text = |w: Vec<&str>| w[1..w.len() - 2].join(" ");
+    let last = |w: &Vec<&str>| ticket::round(w[w.len() - 2].parse().unwrap()) == Settings::default().rounds;
+    [first.into_iter().filter(last).map(text).collect(), second.into_iter().map(text).collect()]
+}
+
+#[test]
+fn what_failed_in_every_round_is_not_asked_again_at_once() {
+    let (mut settled, mut again) = (0, 0);
+    for seed in worlds(40) {
+        let [failed, asked] = on_paused_time(one_after_the_other(seed));
+        settled += failed.len();
+        again += failed.iter().filter(|line| asked.contains(line)).count();
+    }
+    // What the last round answered after all is asked again.
+    assert!(settled > 50 && again * 2 < settled, "{again} of {settled} were asked again");
 }
 
 #[test]

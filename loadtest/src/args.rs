@@ -20,6 +20,8 @@ pub enum Command {
     Run(Box<Run>),
     /// Compare two runs, figure by figure
     Compare(Compare),
+    /// Look up cold names, beside massdns and Celery
+    Cold(Cold),
     /// Run jobs while everything around them is killed, frozen, cut off and restarted
     Chaos(Chaos),
     /// Show one promise on real servers
@@ -114,6 +116,32 @@ pub enum Format {
     Text,
     /// One document
     Json,
+}
+
+/// Options of `cold`.
+#[derive(Debug, Args)]
+pub struct Cold {
+    /// The program [default: kudzu beside this command]
+    #[arg(long, value_name = "FILE")]
+    pub kudzu: Option<PathBuf>,
+    /// The source of massdns; without it massdns is left out
+    #[arg(long, value_name = "DIR")]
+    pub massdns: Option<PathBuf>,
+    /// Names
+    #[arg(long, value_name = "N", default_value_t = 400_000)]
+    pub names: usize,
+    /// How many of them Celery looks up; 0 leaves it out
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub celery_names: usize,
+    /// Rounds, each with all of them in turn
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub rounds: usize,
+    /// What the names follow from
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub seed: u64,
+    /// Folder of the run [default: by the day, in loadtest/runs]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }
 
 /// Options of `compare`.

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::args::{Chaos, Cli, Command, Compare, Format, Promise, Run, Show};
+use crate::args::{Chaos, Cli, Cold, Command, Compare, Format, Promise, Run, Show};
 use crate::scenario::{self, Scenario, Smaller};
-use crate::{chaos, compare, report, run, show};
+use crate::{chaos, cold, compare, report, run, show};
 
 /// Does it; says whether everything held.
 ///
@@ -48,6 +48,11 @@ pub fn execute(cli: Cli) -> anyhow::Result<bool> {
                 Format::Json => json(&both)?,
             }
             Ok(true)
+        }
+        Command::Cold(args) => {
+            let report = runtime.block_on(cold::run(&cold_options(args)?))?;
+            json(&report)?;
+            Ok(report.holds())
         }
         Command::Chaos(args) => {
             let report = runtime.block_on(chaos::run(&chaos_options(args)?))?;
@@ -123,6 +128,12 @@ fn typed(words: impl Iterator<Item = String>) -> String {
         }
     }
     typed.join(" ")
+}
+
+fn cold_options(args: Cold) -> anyhow::Result<cold::Options> {
+    let Cold { kudzu, massdns, names, celery_names, rounds, seed, out } = args;
+    let kudzu = program(&kudzu.unwrap_or_else(|| run::beside("kudzu")))?;
+    Ok(cold::Options { kudzu, massdns, names, celery_names, rounds, seed, out })
 }
 
 fn chaos_options(args: Chaos) -> anyhow::Result<chaos::Options> {

@@ -6,6 +6,7 @@ pub mod args;
 pub mod arrivals;
 pub mod chaos;
 pub mod cluster;
+pub mod cold;
 pub mod commands;
 pub mod compare;
 pub mod drive;

@@ -1,9 +1,10 @@
-//! Private RabbitMQ, Redis and S3 servers on free ports of 127.0.0.1, as `scripts/setup.sh`
+//! Private RabbitMQ, Redis, S3 and name servers on free ports of 127.0.0.1, as `scripts/setup.sh`
 //! installs them. They keep their data in a folder of their own, and end with whoever started
 //! them, however that ends. And what is told of the work, in the process itself: a collector of traces, and a page for log lines.
 
 mod child;
 mod collector;
+mod nsd;
 mod page;
 mod process;
 mod rabbitmq;
@@ -15,6 +16,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 
 pub use collector::{Collected, Collector};
+pub use nsd::Nsd;
 pub use page::Page;
 pub use process::Process;
 pub use rabbitmq::RabbitMq;

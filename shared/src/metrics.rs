@@ -31,7 +31,7 @@ pub struct JobEnd {
 /// What is cached.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct CacheAnswer {
-    /// `hit` or `miss`.
+    /// `hit` or `miss`; of a miss, `shared` where another job's lookup brought it.
     pub answer: &'static str,
 }
 

@@ -25,6 +25,7 @@ fn task(trace: Option<String>) -> Task {
         pap: Pap::Clear,
         deadline_ms: None,
         trace,
+        looked_ms: None,
         asks: vec![Ask { source: "dns.name".into(), types: vec![1], limit: 1 }],
         lookups: vec![TaskLookup {
             seq: 1,

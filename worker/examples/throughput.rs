@@ -105,6 +105,7 @@ fn task(first: u32, end: u32) -> Task {
         pap: Pap::Clear,
         deadline_ms: None,
         trace: None,
+        looked_ms: None,
         asks: vec![Ask { source: "dns.name".into(), types: vec![1], limit: 100 }],
         lookups: lookups.collect(),
     }

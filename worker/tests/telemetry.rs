@@ -36,6 +36,7 @@ fn task(trace: String, source: &str, reply_to: &str, n: u32) -> Task {
         pap: FREE.pap,
         deadline_ms: None,
         trace: Some(trace),
+        looked_ms: None,
         asks: vec![Ask { source: source.into(), types: vec![1], limit: 10 }],
         lookups: (0..).zip(names(n as usize)).map(lookup).collect(),
     }

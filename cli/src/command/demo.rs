@@ -54,7 +54,7 @@ pub async fn run(global: &Global, args: &Demo) -> Outcome {
     let evidence = folder.as_ref().map(|f| f.evidence());
     let result = job::run(&engine, spec, plan, evidence.as_deref(), &mut progress).await?;
     let memory = [before, Memory::now()];
-    let score = truth::score(&truth, &result.candidates);
+    let score = truth::score(&truth, result.candidates());
     let finished = Finished { result, memory, truth: Some(score) };
     engine.stop().await;
     server.stop().await;

@@ -113,7 +113,7 @@ fn show(
     };
     let summary = summary(finished, &written);
     let (tree, stubs) = (&result.tree, written.stubs);
-    let seen = Seen { tree, candidates: &result.candidates, summary: &summary, stubs };
+    let seen = Seen { tree, candidates: result.candidates(), summary: &summary, stubs };
     match args.format {
         ResultFormat::Tree => page::terminal(&mut out, &seen, look(args), under)?,
         ResultFormat::Csv => page::csv(&mut out, &seen, args.defang)?,
@@ -148,7 +148,7 @@ fn json(out: &mut dyn Write, finished: &Finished) -> io::Result<Written> {
     page::document(
         out,
         |tree| result.tree.write_ndjson(tree, result.partial),
-        |written| Ok([escaped(&result.candidates)?, escaped(&summary(finished, written))?]),
+        |written| Ok([escaped(&result.candidates())?, escaped(&summary(finished, written))?]),
     )
 }
 

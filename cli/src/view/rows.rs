@@ -3,9 +3,8 @@
 use std::io::{self, Write};
 
 use kudzu_coordinator::model::JobResult;
-use kudzu_coordinator::tree::{EdgeView, StubView, Tree};
+use kudzu_coordinator::tree::{EdgeView, Said, StubView, Tree};
 use kudzu_shared::escape;
-use kudzu_shared::fact::FactValue;
 use kudzu_shared::outcome::{End, Verdict};
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
@@ -124,9 +123,9 @@ fn facts(tree: &Tree, n: u32, defang: bool) -> Map<String, Value> {
     let mut facts: Map<String, Value> = Map::new();
     for (name, value) in tree.facts(n) {
         let value: Value = match value {
-            FactValue::Yes => true.into(),
-            FactValue::Time(at) => rfc3339(*at).into(),
-            FactValue::Text(text) => words(text, defang).into(),
+            Said::Yes => true.into(),
+            Said::Time(at) => rfc3339(at).into(),
+            Said::Text(text) => words(text, defang).into(),
         };
         if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new())) {
             all.push(value);

@@ -1,5 +1,7 @@
 //! Jobs: submit, list, show, cancel, replay.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State as With};
@@ -33,7 +35,7 @@ impl Api {
     ///
     /// # Errors
     /// When there is none: another tenant's is none.
-    pub(super) async fn visible(&self, caller: &Caller, id: &str) -> Result<(JobId, Record), Problem> {
+    pub(super) async fn visible(&self, caller: &Caller, id: &str) -> Result<(JobId, Arc<Record>), Problem> {
         let none = || Problem::not_found("there is no job of this id");
         let id: JobId = id.parse().map_err(|_| none())?;
         let record = self.cluster.shelf().record(id).await?.ok_or_else(none)?;

@@ -1,5 +1,7 @@
 //! Results of jobs that have ended: the tree, candidates, coverage.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State as With};
@@ -32,7 +34,7 @@ impl Api {
         &self,
         caller: &Caller,
         id: &str,
-    ) -> Result<(JobId, Record, Ended, ResultRecord), Problem> {
+    ) -> Result<(JobId, Arc<Record>, Ended, ResultRecord), Problem> {
         let (id, record) = self.visible(caller, id).await?;
         let end = self.cluster.shelf().ended(id).await?;
         let end = end.ok_or_else(|| Problem::not_yet("it has not ended: see /v1/jobs/{id}/events"))?;

@@ -16,6 +16,8 @@ use crate::run::{Known, Taken};
 
 /// Outcomes in one segment.
 const FULL: usize = 10_000;
+/// Octets in one segment, roughly: it is held three times while it is written.
+const LARGE: usize = 2 << 20;
 /// How long an outcome waits for its segment, and how long where there are many: what is lost with
 /// a coordinator is asked again.
 const LINGER: Duration = Duration::from_secs(1);
@@ -47,7 +49,7 @@ impl Writer {
         mut flushes: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
         let mut waiting: Vec<Taken> = Vec::new();
-        let (mut outcomes, mut since, mut segment) = (0, None::<Instant>, 0);
+        let (mut outcomes, mut octets, mut since, mut segment) = (0, 0, None::<Instant>, 0);
         loop {
             let mut flushed = None;
             let due = since.map(|since| since + if outcomes < MANY { LINGER } else { BRIEF });
@@ -66,9 +68,10 @@ impl Writer {
             match more {
                 Some(Some(more)) => {
                     outcomes += more.iter().map(|t| t.outcomes).sum::<usize>();
+                    octets += more.iter().map(|t| t.message.len()).sum::<usize>();
                     waiting.extend(more);
                     since.get_or_insert_with(Instant::now);
-                    if outcomes < FULL {
+                    if outcomes < FULL && octets < LARGE {
                         continue;
                     }
                 }
@@ -81,7 +84,7 @@ impl Writer {
                 }
                 segment += 1;
                 waiting.clear();
-                outcomes = 0;
+                (outcomes, octets) = (0, 0);
             }
             since = None;
             if let Some(flushed) = flushed {

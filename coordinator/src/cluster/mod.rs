@@ -107,7 +107,7 @@ pub enum SubmitError {
 #[derive(Debug, Clone)]
 pub struct Accepted {
     /// Its record.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// Whether it had been accepted before, under the same key.
     pub repeated: bool,
 }
@@ -168,7 +168,7 @@ impl Cluster {
         if open >= shared.options.open && shared.shelf.record(id).await.map_err(failed)?.is_none() {
             return Err(SubmitError::Full(open));
         }
-        let mut record = Record::new(spec, plan, budgets, about);
+        let mut record = Arc::new(Record::new(spec, plan, budgets, about));
         let repeated = match shared.shelf.create_record(id, &record).await.map_err(failed)? {
             Put::Created => false,
             Put::Exists => {

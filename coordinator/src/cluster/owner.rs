@@ -139,6 +139,7 @@ impl Owner {
             epoch,
             age: Duration::from_millis(age),
             known,
+            anew: ready.record.replays().is_some(),
             trace: ready.trace,
             journal: Some(entries),
             ..Start::new(ready.spec, ready.plan, ready.budgets)

@@ -216,6 +216,11 @@ impl Record {
         Ok((spec, self.plan.read(id)?, self.budgets))
     }
 
+    /// Observables in it.
+    pub fn observables(&self) -> usize {
+        [&self.seeds, &self.scope, &self.exclude, &self.own_assets].map(Vec::len).iter().sum()
+    }
+
     /// Its id.
     pub fn id(&self) -> Option<JobId> {
         self.id.parse().ok()

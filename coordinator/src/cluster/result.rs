@@ -1,6 +1,7 @@
 //! The result of a job on its way into the archive, and out of it.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -42,13 +43,16 @@ pub async fn write(
 ) -> Result<ResultRecord, ResultError> {
     let (tx, mut pieces) = mpsc::channel::<Bytes>(WAITING);
     // Heavy on the processor, so beside the runtime's threads.
+    let result = Arc::new(result);
+    let ranking = tokio::task::spawn_blocking({
+        let result = Arc::clone(&result);
+        move || serde_json::to_vec(result.candidates())
+    });
     let writing = tokio::task::spawn_blocking(move || {
         let mut out = Pieces { tx, buffer: Vec::with_capacity(PIECE) };
         let written = result.tree.write_ndjson(&mut out, result.partial)?;
         out.flush_piece()?;
-        let candidates = serde_json::to_vec(&result.candidates)?;
-        let record = record(&result, &written)?;
-        io::Result::Ok((record, candidates))
+        record(&result, &written)
     });
     let failed = |e| ResultError::Archive(id, e);
     let mut count = 0;
@@ -57,7 +61,9 @@ pub async fn write(
         count += 1;
     }
     let written = writing.await.map_err(|_| ResultError::Panicked(id))?;
-    let (record, candidates) = written.map_err(|e| ResultError::Write(id, e))?;
+    let record = written.map_err(|e| ResultError::Write(id, e))?;
+    let ranked = ranking.await.map_err(|_| ResultError::Panicked(id))?;
+    let candidates = ranked.map_err(|e| ResultError::Write(id, e.into()))?;
     shelf.put_candidates(id, epoch, &candidates).await.map_err(failed)?;
     Ok(ResultRecord { pieces: count, ..record })
 }
@@ -93,6 +99,11 @@ impl Pieces {
 
 impl Write for Pieces {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Most of what comes leaves room.
+        if self.buffer.len() + bytes.len() < PIECE {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
         // A line is written before a piece is cut, so that no piece ends within one.
         for line in bytes.split_inclusive(|b| *b == b'\n') {
             self.buffer.extend_from_slice(line);

@@ -13,11 +13,13 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kudzu_shared::archive::sealed::{create_sealed, get_sealed};
 use kudzu_shared::archive::{self, Archive, Put};
 use kudzu_shared::job::JobId;
+use moka::sync::Cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -125,9 +127,21 @@ pub struct ResultRecord {
     pub coverage: Value,
 }
 
+/// Observables from which on a record is kept in memory for a while: who follows such a job would
+/// have megabytes read again with every look.
+const LARGE: usize = 1_000;
+/// Octets of these, roughly, and how long: a job that is purged is known for so long elsewhere.
+const KEPT: u64 = 64 << 20;
+const WHILE: Duration = Duration::from_secs(10);
+/// Octets of an observable in a record that was read, roughly.
+const ITEM: usize = 160;
+
 /// The archive as jobs use it. Clones share it.
 #[derive(Clone)]
-pub struct Shelf(Arc<dyn Archive>);
+pub struct Shelf {
+    archive: Arc<dyn Archive>,
+    records: Cache<JobId, Arc<Record>>,
+}
 
 impl std::fmt::Debug for Shelf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -140,43 +154,53 @@ type Got<T> = Result<T, ShelfError>;
 impl Shelf {
     /// On an archive.
     pub fn new(archive: Arc<dyn Archive>) -> Self {
-        Self(archive)
+        let octets =
+            |_: &JobId, record: &Arc<Record>| u32::try_from(record.observables() * ITEM).unwrap_or(u32::MAX);
+        let records = Cache::builder().max_capacity(KEPT).weigher(octets).time_to_live(WHILE).build();
+        Self { archive, records }
     }
 
     /// Writes the record of a job, unless there is one of this id.
     pub async fn create_record(&self, id: JobId, record: &Record) -> Got<Put> {
         let body = record.encode().map_err(|e| ShelfError::Content(record_path(id), e))?;
-        Ok(create_sealed(&*self.0, &record_path(id), &body).await?)
+        Ok(create_sealed(&*self.archive, &record_path(id), &body).await?)
     }
 
     /// The record of a job, if there is a job of this id.
-    pub async fn record(&self, id: JobId) -> Got<Option<Record>> {
-        let bytes = get_sealed(&*self.0, &record_path(id)).await?;
-        Ok(bytes.map(|b| Record::decode(id, &b)).transpose()?)
+    pub async fn record(&self, id: JobId) -> Got<Option<Arc<Record>>> {
+        if let Some(record) = self.records.get(&id) {
+            return Ok(Some(record));
+        }
+        let Some(bytes) = get_sealed(&*self.archive, &record_path(id)).await? else { return Ok(None) };
+        let record = Arc::new(Record::decode(id, &bytes)?);
+        if record.observables() >= LARGE {
+            self.records.insert(id, Arc::clone(&record));
+        }
+        Ok(Some(record))
     }
 
     /// Notes a job for the sweep, and in its tenant's list.
     pub async fn open(&self, id: JobId, record: &Record) -> Got<()> {
         let index = format!("tenants/{}/{:013}-{id}", record.tenant, record.submitted_ms.max(0));
-        self.0.create(&index, Bytes::new()).await?;
-        self.0.create(&format!("open/{id}"), Bytes::new()).await?;
+        self.archive.create(&index, Bytes::new()).await?;
+        self.archive.create(&format!("open/{id}"), Bytes::new()).await?;
         Ok(())
     }
 
     /// Takes a job from the sweep's list.
     pub async fn close(&self, id: JobId) -> Got<()> {
-        Ok(self.0.delete(&format!("open/{id}")).await?)
+        Ok(self.archive.delete(&format!("open/{id}")).await?)
     }
 
     /// Jobs that may have no end yet, with the age of the note in milliseconds since 1970.
     pub async fn open_jobs(&self) -> Got<Vec<(JobId, i64)>> {
-        let notes = self.0.ages("open").await?;
+        let notes = self.archive.ages("open").await?;
         Ok(notes.iter().filter_map(|(path, at)| Some((last(path).parse().ok()?, *at))).collect())
     }
 
     /// A tenant's jobs, the newest first: when they were submitted, and which.
     pub async fn jobs_of(&self, tenant: &str) -> Got<Vec<(i64, JobId)>> {
-        let notes = self.0.list(&format!("tenants/{tenant}")).await?;
+        let notes = self.archive.list(&format!("tenants/{tenant}")).await?;
         let read = |path: &String| {
             let (ms, id) = last(path).split_once('-')?;
             Some((ms.parse().ok()?, id.parse().ok()?))
@@ -186,14 +210,14 @@ impl Shelf {
 
     /// The tenants that have jobs.
     pub async fn tenants(&self) -> Got<Vec<String>> {
-        Ok(self.0.folders("tenants").await?)
+        Ok(self.archive.folders("tenants").await?)
     }
 
     /// Claims a take-over, unless somebody has.
     pub async fn claim(&self, id: JobId, epoch: u32, claim: &Claim) -> Got<Put> {
         let path = epoch_path(id, epoch);
         let body = serde_json::to_vec(claim).map_err(|e| ShelfError::Content(path.clone(), e))?;
-        let put = create_sealed(&*self.0, &path, &body).await?;
+        let put = create_sealed(&*self.archive, &path, &body).await?;
         if put == Put::Exists && self.claimed(id, epoch).await?.is_some_and(|c| c.nonce == claim.nonce) {
             return Ok(Put::Created); // The answer to the first try was lost.
         }
@@ -207,82 +231,82 @@ impl Shelf {
 
     /// The last take-over; 0 where nobody has taken the job yet.
     pub async fn last_epoch(&self, id: JobId) -> Got<u32> {
-        let claims = self.0.list(&format!("jobs/{id}/epoch")).await?;
+        let claims = self.archive.list(&format!("jobs/{id}/epoch")).await?;
         Ok(claims.iter().filter_map(|path| last(path).parse().ok()).max().unwrap_or(0))
     }
 
     /// Whether somebody has claimed this take-over.
     pub async fn is_claimed(&self, id: JobId, epoch: u32) -> Got<bool> {
-        Ok(self.0.get(&epoch_path(id, epoch)).await?.is_some())
+        Ok(self.archive.get(&epoch_path(id, epoch)).await?.is_some())
     }
 
     /// Notes that a take-over is not ended by the job itself: its owner left it, or was seen to wait for
     /// others.
     pub async fn excuse(&self, id: JobId, epoch: u32) -> Got<()> {
-        self.0.create(&format!("jobs/{id}/excused/{epoch:06}"), Bytes::new()).await?;
+        self.archive.create(&format!("jobs/{id}/excused/{epoch:06}"), Bytes::new()).await?;
         Ok(())
     }
 
     /// Whether that was noted.
     pub async fn is_excused(&self, id: JobId, epoch: u32) -> Got<bool> {
-        Ok(self.0.get(&format!("jobs/{id}/excused/{epoch:06}")).await?.is_some())
+        Ok(self.archive.get(&format!("jobs/{id}/excused/{epoch:06}")).await?.is_some())
     }
 
     /// Writes a segment of the journal.
     pub async fn append(&self, id: JobId, epoch: u32, segment: u32, body: &[u8]) -> Got<()> {
         let path = format!("jobs/{id}/journal/{epoch:06}-{segment:06}");
-        create_sealed(&*self.0, &path, body).await?;
+        create_sealed(&*self.archive, &path, body).await?;
         Ok(())
     }
 
     /// The segments of a journal, in order.
     pub async fn segments(&self, id: JobId) -> Got<Vec<String>> {
-        Ok(self.0.list(&format!("jobs/{id}/journal")).await?)
+        Ok(self.archive.list(&format!("jobs/{id}/journal")).await?)
     }
 
     /// A segment of a journal.
     pub async fn segment(&self, path: &str) -> Got<Option<Bytes>> {
-        Ok(get_sealed(&*self.0, path).await?)
+        Ok(get_sealed(&*self.archive, path).await?)
     }
 
     /// Notes that a job shall end.
     pub async fn cancel(&self, id: JobId) -> Got<()> {
-        self.0.create(&format!("jobs/{id}/cancel"), Bytes::new()).await?;
+        self.archive.create(&format!("jobs/{id}/cancel"), Bytes::new()).await?;
         Ok(())
     }
 
     /// Whether a job shall end.
     pub async fn is_cancelled(&self, id: JobId) -> Got<bool> {
-        Ok(self.0.get(&format!("jobs/{id}/cancel")).await?.is_some())
+        Ok(self.archive.get(&format!("jobs/{id}/cancel")).await?.is_some())
     }
 
     /// Writes a piece of a tree.
     pub async fn put_piece(&self, id: JobId, epoch: u32, piece: u32, body: &[u8]) -> Got<()> {
-        create_sealed(&*self.0, &piece_path(id, epoch, piece), body).await?;
+        create_sealed(&*self.archive, &piece_path(id, epoch, piece), body).await?;
         Ok(())
     }
 
     /// A piece of a tree.
     pub async fn piece(&self, id: JobId, epoch: u32, piece: u32) -> Got<Option<Bytes>> {
-        Ok(get_sealed(&*self.0, &piece_path(id, epoch, piece)).await?)
+        Ok(get_sealed(&*self.archive, &piece_path(id, epoch, piece)).await?)
     }
 
     /// Writes the candidates of a result, as JSON.
     pub async fn put_candidates(&self, id: JobId, epoch: u32, body: &[u8]) -> Got<()> {
-        create_sealed(&*self.0, &candidates_path(id, epoch), body).await?;
+        create_sealed(&*self.archive, &candidates_path(id, epoch), body).await?;
         Ok(())
     }
 
     /// The candidates of a result, as JSON.
     pub async fn candidates(&self, id: JobId, epoch: u32) -> Got<Option<Bytes>> {
-        Ok(get_sealed(&*self.0, &candidates_path(id, epoch)).await?)
+        Ok(get_sealed(&*self.archive, &candidates_path(id, epoch)).await?)
     }
 
     /// Ends a job, unless it has ended; gives the end that counts.
     pub async fn end(&self, id: JobId, end: &Ended) -> Got<Ended> {
         let path = end_path(id);
         let body = serde_json::to_vec(end).map_err(|e| ShelfError::Content(path.clone(), e))?;
-        match create_sealed(&*self.0, &path, &body).await? {
+        match create_sealed(&*self.archive, &path, &body).await? {
             Put::Created => Ok(end.clone()),
             Put::Exists => Ok(self.ended(id).await?.unwrap_or_else(|| end.clone())),
         }
@@ -308,18 +332,19 @@ impl Shelf {
     /// Removes all that there is of a job; the record last, so that a half-removed job is
     /// found again.
     pub async fn remove(&self, tenant: &str, submitted_ms: i64, id: JobId) -> Got<usize> {
-        let mut paths = self.0.list(&format!("jobs/{id}")).await?;
+        self.records.invalidate(&id);
+        let mut paths = self.archive.list(&format!("jobs/{id}")).await?;
         paths.sort_by_key(|path| *path == record_path(id));
         for path in &paths {
-            self.0.delete(path).await?;
+            self.archive.delete(path).await?;
         }
         self.close(id).await?;
-        self.0.delete(&format!("tenants/{tenant}/{:013}-{id}", submitted_ms.max(0))).await?;
+        self.archive.delete(&format!("tenants/{tenant}/{:013}-{id}", submitted_ms.max(0))).await?;
         Ok(paths.len())
     }
 
     async fn json<T: DeserializeOwned>(&self, path: String) -> Got<Option<T>> {
-        let Some(bytes) = get_sealed(&*self.0, &path).await? else { return Ok(None) };
+        let Some(bytes) = get_sealed(&*self.archive, &path).await? else { return Ok(None) };
         serde_json::from_slice(&bytes).map(Some).map_err(|e| ShelfError::Content(path, e))
     }
 }

@@ -36,7 +36,7 @@ pub(super) struct Ready {
     pub(super) epoch: u32,
     /// Take-overs before it without progress.
     pub(super) stalled: u32,
-    pub(super) record: Record,
+    pub(super) record: Arc<Record>,
     pub(super) spec: JobSpec,
     pub(super) plan: Plan,
     pub(super) budgets: Budgets,

@@ -52,6 +52,8 @@ pub struct Taken {
     pub questions: Vec<Question>,
     /// Pairs that came with it.
     pub pairs: usize,
+    /// Whether its lookup has ended: else a later round asks again.
+    pub ended: bool,
 }
 
 /// Settings of the state machine; times in milliseconds.
@@ -270,7 +272,8 @@ impl Job {
         self.note_verdicts(id, wanted, &answer);
         // Its worker's clock says that the time is over: the tree is as partial as by ours.
         let late = answer.questions.iter().any(|q| q.verdict == Verdict::Deadline);
-        let taken = Taken { questions: std::mem::take(&mut answer.questions), pairs: answer.pairs.len() };
+        let (questions, pairs) = (std::mem::take(&mut answer.questions), answer.pairs.len());
+        let taken = Taken { questions, pairs, ended: true };
         let drop = self.settings.bugs.has(Planted::DropResult) && id % 5 == 3;
         let answer = if drop { Answer::default() } else { answer };
         let found = !answer.pairs.is_empty();
@@ -279,7 +282,7 @@ impl Job {
             self.first_tree = Some(now.saturating_sub(self.started));
         }
         if self.ask_again(now, id) {
-            return Some(taken);
+            return Some(Taken { ended: false, ..taken });
         }
         self.end(id);
         if late {

@@ -5,6 +5,7 @@
 mod ahead;
 pub mod chunk;
 mod edge;
+pub mod facts;
 pub mod intern;
 pub mod job;
 mod pace;

@@ -2,7 +2,6 @@
 //!
 //! Compact by design: flat arrays, `u32` links, no allocation per item.
 
-use kudzu_shared::fact::{FactName, FactValue};
 use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::ObservableRef;
 use kudzu_shared::outcome::{Answer, End, Verdict};
@@ -13,6 +12,7 @@ use rustc_hash::FxHashMap;
 use super::chunk::ChunkVec;
 pub use super::edge::{Edge, PERSONAL};
 use super::edge::{LIMIT, Packed, Times};
+use super::facts::Facts;
 use super::intern::{Interner, ObsId};
 
 /// "None" in every link.
@@ -127,19 +127,6 @@ impl Lookup {
     }
 }
 
-/// One fact, in the list of its subject.
-#[derive(Debug, Clone)]
-pub struct StoredFact {
-    /// The lookup that brought it.
-    pub lookup: LookupId,
-    /// What is said.
-    pub name: FactName,
-    /// The value.
-    pub value: FactValue,
-    /// Whether it names a person.
-    pub personal: bool,
-}
-
 /// What a job knows.
 #[derive(Debug, Default)]
 pub struct Store {
@@ -153,18 +140,18 @@ pub struct Store {
     pub lookups: ChunkVec<Lookup>,
     /// First and last seen of the edges that have them.
     times: Times,
-    /// Facts by subject.
-    pub facts: FxHashMap<ObsId, Vec<StoredFact>>,
+    /// What is said of observables beside their pairs.
+    pub facts: Facts,
     /// True totals by key: the relation, the lookup that brought it, and the number.
     pub totals: FxHashMap<ObsId, Vec<(u8, LookupId, u64)>>,
-    /// Values that were too long to intern, and pairs beyond what a job can number.
+    /// Values and texts that were too long to intern, and pairs beyond what a job can number.
     pub oversized: u64,
 }
 
 impl Store {
     /// An empty one; the key guards it against names made to collide.
     pub fn keyed(key: u64) -> Self {
-        Self { names: Interner::keyed(key), ..Self::default() }
+        Self { names: Interner::keyed(key), facts: Facts::keyed(key), ..Self::default() }
     }
 
     /// Interns an observable; `None` where it is too long to be a key.
@@ -238,10 +225,9 @@ impl Store {
         for pair in &answer.pairs {
             self.add_pair(lookup, pair);
         }
-        for fact in answer.facts {
+        for fact in &answer.facts {
             let Some(subject) = self.intern(fact.subject.as_ref()) else { continue };
-            let stored = StoredFact { lookup, name: fact.name, value: fact.value, personal: fact.personal };
-            self.facts.entry(subject).or_default().push(stored);
+            self.oversized += u64::from(!self.facts.add(subject, lookup, fact));
         }
         for total in answer.totals {
             if let Some(key) = self.intern(total.key.as_ref()) {
@@ -278,19 +264,12 @@ impl Store {
 
     /// Octets held.
     pub fn heap_bytes(&self) -> usize {
-        let text = |v: &FactValue| if let FactValue::Text(t) = v { t.capacity() } else { 0 };
-        let facts: usize = self
-            .facts
-            .values()
-            .map(|l| l.capacity() * size_of::<StoredFact>() + l.iter().map(|f| text(&f.value)).sum::<usize>())
-            .sum();
         self.names.heap_bytes()
             + self.entries.heap_bytes()
             + self.edges.heap_bytes()
             + self.lookups.heap_bytes()
             + self.times.heap_bytes()
-            + facts
-            + self.facts.capacity() * size_of::<(ObsId, Vec<StoredFact>)>()
+            + self.facts.heap_bytes()
             + self.totals.capacity() * 48
     }
 }

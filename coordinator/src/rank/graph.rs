@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use foldhash::quality::FixedState;
-use kudzu_shared::fact::{FactName, FactValue};
+use kudzu_shared::fact::FactName;
 use kudzu_shared::observable::{Kind, Name, ObservableRef, psl};
 use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::Relation;
@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 
 use super::interval::{Span, Spans};
 use super::uses::Uses;
-use crate::tree::{EdgeView, Tree};
+use crate::tree::{EdgeView, Said, Tree};
 
 /// A kind of tie. Channels of one group are not independent of each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -191,8 +191,8 @@ impl Graph {
         if *domain.name == *node.observable.wire {
             domain.node = n;
             for (fact, value) in tree.facts(n) {
-                if let (FactName::Registered, FactValue::Time(t)) = (fact, value) {
-                    domain.registered = Some(*t);
+                if let (FactName::Registered, Said::Time(t)) = (fact, value) {
+                    domain.registered = Some(t);
                 }
             }
         }
@@ -330,8 +330,8 @@ fn validity(tree: &Tree, cert: u32) -> Span {
     let mut span = Span::ALWAYS;
     for (name, value) in tree.facts(cert) {
         match (name, value) {
-            (FactName::NotBefore, FactValue::Time(t)) => span.first = *t,
-            (FactName::NotAfter, FactValue::Time(t)) => span.last = *t,
+            (FactName::NotBefore, Said::Time(t)) => span.first = t,
+            (FactName::NotAfter, Said::Time(t)) => span.last = t,
             _ => {}
         }
     }

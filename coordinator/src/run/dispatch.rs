@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use kudzu_shared::broker;
-use kudzu_shared::cache::{KeyPrefix, Partition, entry};
+use kudzu_shared::cache::{Key, KeyPrefix, Partition, entry};
 use kudzu_shared::metrics::{CacheAnswer, metrics};
+use kudzu_shared::observable::ObservableRef;
 use kudzu_shared::outcome::Part;
 use kudzu_shared::source::Class;
-use kudzu_shared::wire::{LookupResult, Results, Task, TaskLookup};
+use kudzu_shared::wire::{LookupResult, Results, StoredAnswer, Task, TaskLookup};
 use tokio::sync::mpsc;
 
+use super::flights::{Brought, Claims};
 use super::{Arrived, Inner, task_queue};
 use crate::tree::rules::Rules;
 
 /// Publishes that may wait for their confirm at a time.
 const UNCONFIRMED: usize = 32;
+/// Lookups of other jobs that are taken at a time.
+const TOGETHER: usize = 256;
 
 /// A batch on its way out.
 #[derive(Debug)]
@@ -72,14 +77,25 @@ impl Template {
             pap: spec.policy.pap,
             deadline_ms: run.deadline_ms,
             trace: run.trace,
+            looked_ms: None,
             asks,
             lookups: Vec::new(),
         };
         Self { task, prefixes }
     }
 
+    /// The cache key of a lookup.
+    pub fn key(&self, ask: u8, of: ObservableRef<'_>) -> Key {
+        self.prefixes[usize::from(ask)].key(of)
+    }
+
+    /// Questions of one lookup.
+    pub fn questions(&self, ask: u8) -> usize {
+        self.task.asks.get(usize::from(ask)).map_or(0, |ask| ask.types.len().max(1))
+    }
+
     /// A task of these lookups, with the asks it needs and no others.
-    fn task(&self, mut lookups: Vec<TaskLookup>) -> Task {
+    fn task(&self, mut lookups: Vec<TaskLookup>, looked_ms: Option<i64>) -> Task {
         let mut used: Vec<u8> = lookups.iter().map(|l| l.ask).collect();
         used.sort_unstable();
         used.dedup();
@@ -88,94 +104,172 @@ impl Template {
             lookup.ask = used.binary_search(&lookup.ask).unwrap_or(0) as u8;
         }
         let asks = used.iter().map(|a| self.task.asks[usize::from(*a)].clone()).collect();
-        Task { asks, lookups, ..self.task.clone() }
+        Task { asks, lookups, looked_ms, ..self.task.clone() }
+    }
+
+    /// What is known, as a worker would say it.
+    fn results(&self, known: Vec<(TaskLookup, StoredAnswer)>) -> Results {
+        let mut upstreams: Vec<String> = Vec::new();
+        let result = |(lookup, stored): (TaskLookup, StoredAnswer)| {
+            let StoredAnswer { observed_ms, upstreams: names, mut answer, .. } = stored;
+            let mut place = |name: String| {
+                let known = upstreams.iter().position(|n| *n == name);
+                known.unwrap_or_else(|| {
+                    upstreams.push(name);
+                    upstreams.len() - 1
+                })
+            };
+            let places: Vec<usize> = names.into_iter().map(&mut place).collect();
+            for question in &mut answer.questions {
+                let at = places.get(usize::from(question.upstream)).copied();
+                question.upstream = at.and_then(|at| u16::try_from(at).ok()).unwrap_or(u16::MAX);
+            }
+            let TaskLookup { seq, ask, key, .. } = lookup;
+            LookupResult { seq, ask, key, observed_ms, cached: true, part: Part::WHOLE, answer }
+        };
+        let results = known.into_iter().map(result).collect();
+        let Task { job, epoch, asks, .. } = &self.task;
+        let (job, epoch, worker, asks) = (*job, *epoch, "cache".into(), asks.clone());
+        Results { job, epoch, worker, asks, upstreams, results }
     }
 }
 
-/// Sends a job's batches until the job drops its end. Hits come back through `inbox`.
-pub async fn run(
-    inner: Arc<Inner>,
-    template: Arc<Template>,
-    mut batches: mpsc::Receiver<Outgoing>,
-    inbox: mpsc::Sender<Arrived>,
-) {
-    let mut sending = FuturesUnordered::new();
-    loop {
-        tokio::select! {
-            biased; // As in the runner: the same seed gives the same trace.
-            Some(()) = sending.next(), if !sending.is_empty() => {}
-            batch = batches.recv(), if sending.len() < UNCONFIRMED => match batch {
-                Some(batch) => sending.push(send(&inner, &template, batch, &inbox)),
-                None => break,
-            },
-        }
-    }
-    while sending.next().await.is_some() {}
+/// A lookup that another job asks, and what that one brings.
+type Waiting = BoxFuture<'static, (Class, TaskLookup, Brought)>;
+
+/// What sends a job's batches.
+pub struct Dispatcher {
+    /// The coordinator.
+    pub inner: Arc<Inner>,
+    /// What tasks say.
+    pub template: Arc<Template>,
+    /// The job's lookups on their way.
+    pub claims: Arc<Claims>,
+    /// Where hits come back.
+    pub inbox: mpsc::Sender<Arrived>,
+    /// Whether what comes back is journaled.
+    pub journaled: bool,
+    /// Whether failures that others have settled are asked again.
+    pub anew: bool,
 }
 
-async fn send(inner: &Inner, template: &Template, batch: Outgoing, inbox: &mpsc::Sender<Arrived>) {
-    let misses =
-        if batch.fresh { batch.lookups } else { cached(inner, template, batch.lookups, inbox).await };
-    if misses.is_empty() {
-        return;
-    }
-    let task = template.task(misses);
-    let message = match task.encode() {
-        Ok(message) => message,
-        Err(error) => {
-            // 256 lookups of at most 255 octets fit; the re-dispatch timer asks again.
-            tracing::error!(%error, "a task cannot be encoded");
-            return;
+impl Dispatcher {
+    /// Sends batches until the job drops its end. Not cancel safe: what it holds is not asked.
+    pub async fn run(self, mut batches: mpsc::Receiver<Outgoing>) {
+        let mut sending = FuturesUnordered::new();
+        let mut waiting: FuturesUnordered<Waiting> = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased; // As in the runner: the same seed gives the same trace.
+                Some(more) = sending.next(), if !sending.is_empty() => waiting.extend(more),
+                Some(came) = waiting.next(), if !waiting.is_empty() && sending.len() < UNCONFIRMED => {
+                    let mut all = vec![came];
+                    while all.len() < TOGETHER && let Some(Some(came)) = waiting.next().now_or_never() {
+                        all.push(came);
+                    }
+                    let ask = self.take(all).await;
+                    sending.extend(ask.into_iter().map(|batch| self.send(batch)));
+                }
+                batch = batches.recv(), if sending.len() < UNCONFIRMED => match batch {
+                    Some(batch) => sending.push(self.send(batch)),
+                    None => break,
+                },
+            }
         }
-    };
-    match inner.options.broker.publish(task_queue(batch.class), message).await {
-        Ok(()) => {}
-        // The job's re-dispatch timer brings the lookups back.
-        Err(error @ (broker::Error::Unroutable(_) | broker::Error::Closed)) => {
+        while sending.next().await.is_some() {}
+    }
+
+    /// Hands the job what others brought; gives what they did not bring.
+    async fn take(&self, all: Vec<(Class, TaskLookup, Brought)>) -> Vec<Outgoing> {
+        let mut ask: Vec<Outgoing> = Vec::new();
+        let mut shared = Vec::new();
+        for (class, lookup, brought) in all {
+            if let Some(stored) = brought {
+                shared.push((lookup, stored));
+            } else if let Some(batch) = ask.iter_mut().find(|b| b.class == class) {
+                batch.lookups.push(lookup);
+            } else {
+                ask.push(Outgoing { class, lookups: vec![lookup], fresh: false });
+            }
+        }
+        count("shared", shared.len());
+        self.hand(shared).await;
+        ask
+    }
+
+    /// Sends one batch; gives the lookups that other jobs have on their way.
+    async fn send(&self, batch: Outgoing) -> Vec<Waiting> {
+        let now = self.inner.options.clock.now_ms();
+        let (misses, waiting, looked) = match batch.fresh {
+            true => (batch.lookups, Vec::new(), None),
+            false => {
+                let (misses, waiting) = self.cached(batch.class, batch.lookups).await;
+                (misses, waiting, Some(now))
+            }
+        };
+        if misses.is_empty() {
+            return waiting;
+        }
+        let task = self.template.task(misses, looked);
+        // 256 lookups of at most 255 octets fit.
+        let published = match task.encode() {
+            Ok(message) => self.inner.options.broker.publish(task_queue(batch.class), message).await,
+            Err(error) => {
+                tracing::error!(%error, "a task cannot be encoded");
+                Err(broker::Error::Closed)
+            }
+        };
+        if let Err(error) = published {
+            // The job's re-dispatch timer brings its lookups back; others need not wait for it.
             tracing::warn!(%error, "a task was not published");
+            task.lookups.iter().for_each(|lookup| self.claims.came(lookup.seq, || None));
         }
-        Err(error) => tracing::warn!(%error, "a task was not published"),
+        waiting
+    }
+
+    /// Answers from the cache; returns what it does not know, apart from that what others ask.
+    async fn cached(&self, class: Class, lookups: Vec<TaskLookup>) -> (Vec<TaskLookup>, Vec<Waiting>) {
+        let keys: Vec<Key> = lookups.iter().map(|l| self.template.key(l.ask, l.key.as_ref())).collect();
+        let entries = self.inner.options.cache.get(&keys).await;
+        let (mut hits, mut misses, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+        for ((lookup, found), key) in lookups.into_iter().zip(entries).zip(keys) {
+            let stored = found.and_then(|bytes| entry::decode(&bytes));
+            if let Some(stored) = stored.filter(|stored| !(stored.settled && self.anew)) {
+                hits.push((lookup, stored));
+                continue;
+            }
+            // What a worker has at hand is not worth waiting for.
+            let claim = (class != Class::Local).then(|| self.claims.claim(lookup.seq, &key));
+            match claim.flatten() {
+                Some(told) => {
+                    let told = told.map(move |brought| (class, lookup, brought.ok().flatten()));
+                    waiting.push(told.boxed());
+                }
+                None => misses.push(lookup),
+            }
+        }
+        count("hit", hits.len());
+        count("miss", misses.len() + waiting.len());
+        self.hand(hits).await;
+        (misses, waiting)
+    }
+
+    /// Hands the job answers that nobody asked for it.
+    async fn hand(&self, known: Vec<(TaskLookup, StoredAnswer)>) {
+        let (settled, other): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, stored)| stored.settled);
+        for (settled, some) in [(true, settled), (false, other)] {
+            if some.is_empty() {
+                continue;
+            }
+            let results = self.template.results(some);
+            // Made here, beside the job's own work; what is settled gets other tickets first.
+            let message = (self.journaled && !settled).then(|| results.encode().ok()).flatten();
+            let arrived = Arrived::Known { results, message, settled };
+            let _ = self.inbox.send(arrived).await; // The job has ended: nobody wants it.
+        }
     }
 }
 
-/// Answers from the cache; returns what it does not know.
-async fn cached(
-    inner: &Inner,
-    template: &Template,
-    lookups: Vec<TaskLookup>,
-    inbox: &mpsc::Sender<Arrived>,
-) -> Vec<TaskLookup> {
-    let keys: Vec<_> =
-        lookups.iter().map(|l| template.prefixes[usize::from(l.ask)].key(l.key.as_ref())).collect();
-    let entries = inner.options.cache.get(&keys).await;
-    let mut misses = Vec::new();
-    let asked = lookups.len();
-    for (lookup, found) in lookups.into_iter().zip(entries) {
-        let Some(stored) = found.and_then(|bytes| entry::decode(&bytes)) else {
-            misses.push(lookup);
-            continue;
-        };
-        let result = LookupResult {
-            seq: lookup.seq,
-            ask: 0,
-            key: lookup.key,
-            observed_ms: stored.observed_ms,
-            cached: true,
-            part: Part::WHOLE,
-            answer: stored.answer,
-        };
-        let results = Results {
-            job: template.task.job,
-            epoch: template.task.epoch,
-            worker: "cache".into(),
-            asks: vec![template.task.asks[usize::from(lookup.ask)].clone()],
-            upstreams: stored.upstreams,
-            results: vec![result],
-        };
-        let _ = inbox.send(Arrived { results, message: None }).await; // The job has ended: nobody wants it.
-    }
-    let count = |answer, n| metrics().cache.get_or_create(&CacheAnswer { answer }).inc_by(n as u64);
-    count("hit", asked - misses.len());
-    count("miss", misses.len());
-    misses
+fn count(answer: &'static str, n: usize) {
+    metrics().cache.get_or_create(&CacheAnswer { answer }).inc_by(n as u64);
 }

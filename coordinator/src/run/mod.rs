@@ -1,16 +1,18 @@
 //! The run loop around the state machine: queues, cache and clock.
 
 mod dispatch;
+mod flights;
 mod known;
 mod runner;
 mod serial;
+mod settled;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kudzu_shared::broker::{self, Broker, Consumer, Durability};
+use kudzu_shared::broker::{self, Broker, Consumer, Delivery, Durability};
 use kudzu_shared::cache::Cache;
 use kudzu_shared::config;
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
@@ -28,12 +30,13 @@ use crate::core::queue::Limits;
 use crate::model::{EvidenceRow, JobResult, Progress};
 use crate::plan::{Plan, PlanError};
 use crate::tree::rules::Rules;
+use flights::Flights;
 pub use known::Known;
 
 /// Deliveries of results that are unsettled at a time.
 const PREFETCH: u16 = 256;
 /// Results that may wait for one job.
-const INBOX: usize = 256;
+const INBOX: usize = 64;
 
 /// The queue that tasks of a class travel on.
 pub const fn task_queue(class: Class) -> &'static str {
@@ -94,6 +97,7 @@ struct Inner {
     options: StartOptions,
     reply_to: String,
     inboxes: Inboxes,
+    flights: Arc<Flights>,
     shutdown: Shutdown,
     gone: CancellationToken,
     _router: Task<()>,
@@ -102,11 +106,20 @@ struct Inner {
 /// By job and take-over: what an earlier one asked for has other tickets.
 type Inboxes = Arc<Mutex<HashMap<(JobId, u32), mpsc::Sender<Arrived>>>>;
 
-/// Results that came, with the message they came in; from the cache there is none.
+/// Results that came.
 #[derive(Debug)]
-struct Arrived {
-    results: Results,
-    message: Option<Bytes>,
+enum Arrived {
+    /// From a worker, settled once they are taken. The job reads them itself: as messages
+    /// they take a tenth of the memory.
+    Message(Delivery),
+    /// From the cache, or from a lookup of another job.
+    Known {
+        results: Results,
+        /// The same, for the journal.
+        message: Option<Bytes>,
+        /// They failed in every round before: no later one is of use.
+        settled: bool,
+    },
 }
 
 /// Results that a job has taken, as a message that can be read without any task.
@@ -133,6 +146,8 @@ pub struct Start {
     pub age: Duration,
     /// What earlier runs of it have taken.
     pub known: Known,
+    /// Whether failures that others have settled are asked again.
+    pub anew: bool,
     /// The trace it belongs to, as a W3C `traceparent`.
     pub trace: Option<String>,
     /// Gets what is taken; while it is full, the job asks no more.
@@ -151,6 +166,7 @@ impl Start {
             epoch: 1,
             age: Duration::ZERO,
             known: Known::default(),
+            anew: false,
             trace: None,
             journal: None,
             evidence: None,
@@ -192,29 +208,32 @@ impl Coordinator {
                 gone.cancel();
             }
         });
-        Ok(Handle(Arc::new(Inner { options, reply_to, inboxes, shutdown, gone, _router: router })))
+        let flights = Arc::default();
+        Ok(Handle(Arc::new(Inner { options, reply_to, inboxes, flights, shutdown, gone, _router: router })))
     }
 }
 
 /// Hands results to their jobs. What no job here waits for is dropped: its epoch is over.
 async fn route(broker: &dyn Broker, mut consumer: Box<dyn Consumer>, inboxes: Inboxes) {
     while let Some(delivery) = consumer.next().await {
-        match Results::decode(&delivery.body) {
-            Ok(results) => {
-                let of = (results.job, results.epoch);
-                let inbox = inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned();
-                if let Some(inbox) = inbox {
-                    // A job that ended meanwhile has closed its inbox.
-                    let _ = inbox.send(Arrived { results, message: Some(delivery.body) }).await;
-                }
-            }
+        let of = match Results::address(&delivery.body) {
+            Ok(of) => of,
             // Their lookups are asked again in time.
             Err(error) => {
                 broker::park(broker, "result", "results", delivery, &error).await;
                 continue;
             }
+        };
+        let inbox = inboxes.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned();
+        let arrived = Arrived::Message(delivery);
+        // A job that ended meanwhile has closed its inbox.
+        let left = match inbox {
+            Some(inbox) => inbox.send(arrived).await.err().map(|unsent| unsent.0),
+            None => Some(arrived),
+        };
+        if let Some(Arrived::Message(delivery)) = left {
+            delivery.settle.ack();
         }
-        delivery.settle.ack();
     }
 }
 
@@ -254,7 +273,7 @@ impl Handle {
     /// When the plan does not fit the sources, or there are no seeds.
     pub fn start(&self, start: Start) -> Result<Job, SubmitError> {
         let options = &self.0.options;
-        let Start { spec, plan, budgets, epoch, age, known, trace, journal, evidence } = start;
+        let Start { spec, plan, budgets, epoch, age, known, anew, trace, journal, evidence } = start;
         plan.check(&options.catalogue)?;
         if spec.seeds.is_empty() {
             return Err(SubmitError::NoSeeds);
@@ -273,6 +292,7 @@ impl Handle {
             epoch,
             age,
             known,
+            anew,
             trace,
             inbox,
             inbox_tx,

@@ -1,26 +1,30 @@
 //! One job's loop: feeds the state machine, carries out what it says.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use kudzu_shared::broker;
+use kudzu_shared::cache::ttl;
 use kudzu_shared::job::JobId;
 use kudzu_shared::outcome::{Answer, Part, Verdict};
 use kudzu_shared::rtype;
 use kudzu_shared::task;
 use kudzu_shared::time::rfc3339;
-use kudzu_shared::wire::{LookupResult, Over, Results, TaskLookup};
+use kudzu_shared::wire::{self, LookupResult, Over, Results, StoredAnswer, TaskLookup};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{self, Outgoing, Run, Template};
+use super::dispatch::{Dispatcher, Outgoing, Run, Template};
+use super::flights::{Brought, Claims};
 use super::serial::Serial;
+use super::settled::Settled;
 use super::{Arrived, Inner, Known, Taken};
 use crate::core::job::{self, Action, Event, Job};
 use crate::core::ticket::{self, Ticket};
 use crate::model::{EvidenceQuestion, EvidenceRow, Figures, JobResult, Progress, State};
-use crate::rank;
 use crate::tree::Tree;
 use crate::tree::rules::Rules;
 
@@ -42,6 +46,7 @@ pub struct Runner {
     pub(super) epoch: u32,
     pub(super) age: Duration,
     pub(super) known: Known,
+    pub(super) anew: bool,
     pub(super) trace: Option<String>,
     pub(super) inbox: mpsc::Receiver<Arrived>,
     pub(super) inbox_tx: mpsc::Sender<Arrived>,
@@ -71,6 +76,9 @@ struct Running {
     /// Lookups that were wanted and are known.
     replay: VecDeque<(Ticket, Answer)>,
     known: Known,
+    claims: Arc<Claims>,
+    settled: Settled,
+    last_round: u8,
     rows: Vec<EvidenceRow>,
     keep_rows: bool,
     taken: Vec<Taken>,
@@ -96,9 +104,16 @@ impl Runner {
         };
         let template = Arc::new(Template::new(&rules, run));
         let (out, batches) = mpsc::channel(OUTGOING);
-        let dispatch =
-            dispatch::run(Arc::clone(&self.inner), Arc::clone(&template), batches, self.inbox_tx.clone());
-        let dispatcher = task::spawn("dispatch", dispatch);
+        let claims = Arc::new(Claims::new(Arc::clone(&self.inner.flights), rules.spec.policy.tlp));
+        let dispatcher = Dispatcher {
+            inner: Arc::clone(&self.inner),
+            template: Arc::clone(&template),
+            claims: Arc::clone(&claims),
+            inbox: self.inbox_tx.clone(),
+            journaled: self.journal.is_some(),
+            anew: self.anew,
+        };
+        let dispatcher = task::spawn("dispatch", dispatcher.run(batches));
         let inbox = Inbox { inner: Arc::clone(&self.inner), of: (self.id, self.epoch) };
         let mut actions = Vec::new();
         let job = Job::start(0, rules, self.inner.settings(), &mut actions);
@@ -109,6 +124,9 @@ impl Runner {
             outgoing: VecDeque::new(),
             replay: VecDeque::new(),
             known: std::mem::take(&mut self.known),
+            claims,
+            settled: Settled::default(),
+            last_round: self.inner.settings().rounds,
             rows: Vec::new(),
             keep_rows: self.evidence.is_some(),
             taken: Vec::new(),
@@ -123,6 +141,11 @@ impl Runner {
         drop(dispatcher); // What it still wanted to send is not asked any more.
         self.say_over().await;
         self.flush(&mut r).await;
+        let (tlp, now) = (r.job.rules().spec.policy.tlp, self.inner.options.clock.now_ms());
+        let settled = std::mem::take(&mut r.settled).entries(&template, tlp, now);
+        if !settled.is_empty() {
+            self.inner.options.cache.put(settled).await;
+        }
         drop(inbox);
         let result = finish(r).await?;
         self.progress.send_replace(result.progress.clone());
@@ -171,10 +194,27 @@ impl Runner {
                 () = give(&self.journal, &mut r.taken), if !r.taken.is_empty() => {}
                 arrived = self.inbox.recv() => {
                     if let Some(arrived) = arrived {
-                        r.accept(arrived);
+                        self.take(r, arrived).await;
                     }
                 }
             }
+        }
+    }
+
+    /// Takes results in; a message that cannot be read is set aside.
+    async fn take(&self, r: &mut Running, arrived: Arrived) {
+        match arrived {
+            Arrived::Known { results, message, settled } => r.accept(results, message, settled),
+            Arrived::Message(delivery) => match Results::decode(&delivery.body) {
+                Ok(results) => {
+                    r.accept(results, Some(delivery.body), false);
+                    delivery.settle.ack();
+                }
+                Err(error) => {
+                    let broker = &*self.inner.options.broker;
+                    broker::park(broker, "result", "results", delivery, &error).await;
+                }
+            },
         }
     }
 
@@ -258,24 +298,50 @@ impl Running {
         self.carry_out();
     }
 
-    fn accept(&mut self, Arrived { mut results, message }: Arrived) {
+    /// Has the journal keep results that are wanted.
+    fn note_taken(&mut self, results: &Results, message: Option<Bytes>) {
+        let wanted = |results: &Results| results.results.iter().filter(|r| self.job.wants(r.seq)).count();
+        if wanted(results) == 0 {
+            return;
+        }
+        let whole = message.map_or_else(|| results.encode(), Ok).map(|m| vec![(m, wanted(results))]);
+        // What comes from the cache was no message yet, and may be too large for one.
+        let split = || results.clone().split(0)?.iter().map(|r| Ok((r.encode()?, wanted(r)))).collect();
+        match whole.or_else(|_| split()) {
+            Ok(messages) => {
+                let taken = messages.into_iter().map(|(message, outcomes)| Taken { message, outcomes });
+                self.taken.extend(taken);
+            }
+            Err::<_, wire::Error>(error) => {
+                tracing::warn!(%error, "outcomes cannot be journaled; a take-over asks again");
+            }
+        }
+    }
+
+    fn accept(&mut self, mut results: Results, message: Option<Bytes>, settled: bool) {
         let now = self.now();
-        let wanted = || results.results.iter().filter(|r| self.job.wants(r.seq)).count();
-        let wanted = if self.keep_taken { wanted() } else { 0 };
-        if wanted > 0 {
-            // What comes from the cache was no message yet.
-            match message.map_or_else(|| results.encode(), Ok) {
-                Ok(message) => self.taken.push(Taken { message, outcomes: wanted }),
-                Err(error) => {
-                    tracing::warn!(%error, "an outcome cannot be journaled; a take-over asks again")
+        if settled {
+            for result in &mut results.results {
+                if self.job.wants(result.seq) {
+                    result.seq = self.job.at_round(result.seq, self.last_round);
                 }
             }
         }
+        if self.keep_taken {
+            self.note_taken(&results, message);
+        }
         for mut result in std::mem::take(&mut results.results) {
+            if self.job.wants(result.seq) {
+                self.claims.came(result.seq, || brought(&result, &results.upstreams));
+            }
+            let failing = if settled { None } else { self.settled.of(self.job.ask_of(result.seq), &result) };
             let answer = std::mem::take(&mut result.answer);
             let event = Event::Result { lookup: result.seq, part: result.part, answer };
             // Late and repeated results are no evidence, and nobody waited for them.
             let Some(taken) = self.job.on_event(now, event, &mut self.actions) else { continue };
+            if let Some(failing) = failing {
+                self.settled.note(failing, &results.upstreams, taken.ended);
+            }
             let ask = self.job.ask_of(result.seq);
             let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
@@ -287,6 +353,17 @@ impl Running {
         }
         self.carry_out();
     }
+}
+
+/// What other jobs may take of a result: what a cache may keep, too.
+fn brought(result: &LookupResult, upstreams: &[String]) -> Brought {
+    let whole = result.part.of <= 1 && ttl::of_answer(&result.answer, None).is_some();
+    whole.then(|| StoredAnswer {
+        observed_ms: result.observed_ms,
+        upstreams: upstreams.to_vec(),
+        answer: result.answer.clone(),
+        settled: false,
+    })
 }
 
 fn row(r: &LookupResult, taken: &job::Taken, from: &Results) -> EvidenceRow {
@@ -335,11 +412,10 @@ async fn finish(r: Running) -> Option<JobResult> {
             ..r.figures
         };
         let tree = Tree::of(r.job);
-        let candidates = rank::rank(&tree);
         let coverage = tree.coverage();
         progress.elapsed_ms = millis(r.started.elapsed());
         let state = if partial.is_some() { State::Partial } else { State::Complete };
-        JobResult { state, partial, tree, candidates, coverage, progress, figures }
+        JobResult { state, partial, tree, ranked: OnceLock::new(), coverage, progress, figures }
     };
     match tokio::task::spawn_blocking(compute).await {
         Ok(result) => Some(result),

@@ -1,6 +1,7 @@
 //! The assembled tree: nodes in canonical order, every way to each, and what was left out.
 
 pub mod build;
+mod chunks;
 pub mod coverage;
 pub mod explain;
 pub mod order;
@@ -11,7 +12,7 @@ pub mod ways;
 pub mod write;
 pub mod zones;
 
-use kudzu_shared::fact::{FactName, FactValue};
+use kudzu_shared::fact::FactName;
 use kudzu_shared::marking::Tlp;
 use kudzu_shared::observable::{Observable, ObservableRef};
 use kudzu_shared::outcome::{End, Verdict};
@@ -19,6 +20,7 @@ use kudzu_shared::pair::Relation;
 use kudzu_shared::source::Class;
 use kudzu_shared::time::UnixSeconds;
 
+pub use crate::core::facts::Said;
 use crate::core::intern::ObsId;
 use crate::core::job::Job;
 use crate::core::planted::Planted;
@@ -190,12 +192,16 @@ impl Tree {
 
     /// All pairs of a node whose value is a node, unordered.
     fn kept(&self, id: ObsId) -> impl Iterator<Item = Edge> {
-        let is_hub = move |rel: u8| self.built.cuts.get(&(id, rel)).is_some_and(|c| c & cut::HUB != 0);
         self.store.edges_of(id).filter(move |e| {
             counts(&self.rules, &self.store, e)
                 && self.store.entries[e.value].depth != NO_DEPTH
-                && !is_hub(e.relation)
+                && !self.is_hub(id, e.relation)
         })
+    }
+
+    /// Whether a node has so many values of a relation that none of them are followed.
+    fn is_hub(&self, id: ObsId, rel: u8) -> bool {
+        self.built.cuts.get(&(id, rel)).is_some_and(|c| c & cut::HUB != 0)
     }
 
     fn view(&self, from: u32, e: &Edge) -> Option<EdgeView<'_>> {
@@ -233,8 +239,13 @@ impl Tree {
         if entry.flags & flag::SUPPRESSED != 0 || entry.depth >= self.rules.budgets.depth {
             return Vec::new();
         }
-        let mut pairs: Vec<Edge> =
-            self.store.edges_of(id).filter(|e| counts(&self.rules, &self.store, e)).collect();
+        let counted = |e: &Edge| counts(&self.rules, &self.store, e);
+        let whole = |e: Edge| self.store.entries[e.value].depth != NO_DEPTH && !self.is_hub(id, e.relation);
+        // Of most nodes nothing is left out.
+        if !self.store.totals.contains_key(&id) && self.store.edges_of(id).filter(counted).all(whole) {
+            return Vec::new();
+        }
+        let mut pairs: Vec<Edge> = self.store.edges_of(id).filter(counted).collect();
         distinct(&self.store, &mut pairs);
         // A source may count what it sent nothing of, or nothing within the time window.
         let counted = self.store.totals.get(&id).into_iter().flatten().map(|(rel, ..)| *rel);
@@ -328,11 +339,10 @@ impl Tree {
     }
 
     /// What demanded lookups say of a node, in canonical order, each once.
-    pub fn facts(&self, n: u32) -> Vec<(FactName, &FactValue)> {
-        let id = self.built.order[n];
-        let Some(stored) = self.store.facts.get(&id) else { return Vec::new() };
-        let mut facts: Vec<_> =
-            stored.iter().filter(|f| self.store.is_demanded(f.lookup)).map(|f| (f.name, &f.value)).collect();
+    pub fn facts(&self, n: u32) -> Vec<(FactName, Said<'_>)> {
+        let stored = self.store.facts.of(self.built.order[n]);
+        let counted = stored.filter(|(lookup, ..)| self.store.is_demanded(*lookup));
+        let mut facts: Vec<_> = counted.map(|(_, name, said)| (name, said)).collect();
         facts.sort_unstable();
         facts.dedup();
         facts

@@ -2,13 +2,13 @@
 
 use std::io::{self, BufWriter, Write};
 
-use kudzu_shared::fact::FactValue;
 use kudzu_shared::observable::{Observable, psl};
 use kudzu_shared::time::rfc3339;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{EdgeView, NodeView, StubView, Tree};
+use super::chunks::{self, Chunk};
+use super::{EdgeView, NodeView, Said, StubView, Tree};
 use crate::hex;
 
 /// The schema's name and major version.
@@ -60,17 +60,11 @@ impl Tree {
         let mut w = BufWriter::with_capacity(1 << 18, Hashing { inner: out, hash: Sha256::new() });
         line(&mut w, &self.head())?;
         let (mut edges, mut stubs) = (0, 0);
-        for node in self.nodes() {
-            self.write_node(&mut w, &node)?;
-            for edge in self.edges_from(node.n) {
-                write_edge(&mut w, &edge)?;
-                edges += 1;
-            }
-            for stub in self.stubs(node.n) {
-                line(&mut w, &stub_json(&stub))?;
-                stubs += 1;
-            }
-        }
+        chunks::each(self, |chunk| {
+            edges += chunk.edges;
+            stubs += chunk.stubs;
+            w.write_all(&chunk.lines)
+        })?;
         let depth = self.unexpanded();
         if depth > 0 {
             let stub =
@@ -97,6 +91,21 @@ impl Tree {
         w.flush()?;
         let hashing = w.into_inner().map_err(io::IntoInnerError::into_error)?;
         Ok(Written { sha256: hashing.hash.finalize().into(), nodes, edges, stubs })
+    }
+
+    /// The lines of one node: its own, and those of its pairs and stubs.
+    pub(super) fn write_lines(&self, chunk: &mut Chunk, n: u32) -> io::Result<()> {
+        let Chunk { lines, edges, stubs } = chunk;
+        self.write_node(lines, &self.node(n))?;
+        for edge in self.edges_from(n) {
+            write_edge(lines, &edge)?;
+            *edges += 1;
+        }
+        for stub in self.stubs(n) {
+            line(lines, &stub_json(&stub))?;
+            *stubs += 1;
+        }
+        Ok(())
     }
 
     /// What the tree depends on besides outcomes.
@@ -136,7 +145,7 @@ impl Tree {
     /// Without building a JSON value, as for edges: this and they are nearly all lines.
     fn write_node(&self, w: &mut impl Write, node: &NodeView<'_>) -> io::Result<()> {
         let (what, n) = (node.observable, node.n);
-        let id = what.to_owned().id();
+        let id = what.id();
         write!(w, r#"{{"type":"node","n":{n},"id":"{id}","kind":"{}","value":"#, what.kind.as_str())?;
         serde_json::to_writer(&mut *w, &clean(&what.to_string()))?;
         write!(w, r#","depth":{}"#, node.depth)?;
@@ -188,9 +197,9 @@ impl Tree {
         let mut facts: Map<String, Value> = Map::new();
         for (name, value) in self.facts(n) {
             let value: Value = match value {
-                FactValue::Yes => true.into(),
-                FactValue::Time(t) => rfc3339(*t).into(),
-                FactValue::Text(t) => clean(t).into(),
+                Said::Yes => true.into(),
+                Said::Time(t) => rfc3339(t).into(),
+                Said::Text(t) => clean(t).into(),
             };
             if let Value::Array(all) = facts.entry(name.as_str()).or_insert_with(|| Value::Array(Vec::new()))
             {

@@ -31,7 +31,7 @@ struct Zone {
 pub struct Zones {
     /// Names in the tree under each zone, by its hash: most zones never have enough of them
     /// to be worth more memory. Zones with equal hashes are probed early, no more.
-    names: FxHashMap<u64, u32>,
+    names: FxHashMap<u32, u32>,
     /// Those with enough names.
     by_name: HashMap<Box<[u8]>, Zone, FixedState>,
     /// How many of these are wildcards.
@@ -41,6 +41,12 @@ pub struct Zones {
     probing: Vec<Box<[u8]>>,
     /// Pairs by the lookup that brought them, of names with many.
     sorted: Sorted,
+}
+
+/// Half of a hash.
+fn short(hash: u64) -> u32 {
+    // Both halves are as good.
+    (hash >> 32) as u32
 }
 
 /// The pairs of a name by lookup.
@@ -55,7 +61,7 @@ impl Zones {
     /// Counts a name that enters the tree under the zones above it.
     pub fn count(&mut self, item: ObservableRef<'_>, threshold: u32) {
         for zone in above(item) {
-            let names = self.names.entry(self.by_name.hasher().hash_one(zone)).or_default();
+            let names = self.names.entry(short(self.by_name.hasher().hash_one(zone))).or_default();
             *names += 1;
             if *names >= threshold && !self.by_name.contains_key(zone) {
                 self.by_name.insert(zone.into(), Zone::default());
@@ -159,7 +165,7 @@ impl Zones {
 
     /// Octets held, roughly.
     pub fn heap_bytes(&self) -> usize {
-        self.names.capacity() * (size_of::<(u64, u32)>() + 1) * 8 / 7
+        self.names.capacity() * (size_of::<(u32, u32)>() + 1) * 8 / 7
             + self.by_name.capacity() * (size_of::<Zone>() + 48)
     }
 }

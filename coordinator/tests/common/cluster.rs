@@ -174,14 +174,16 @@ impl Worker {
 
     /// Works on a task; true where that is the end of the worker.
     async fn work(&self, delivery: Delivery) -> bool {
-        let digest: [u8; 32] = Sha256::digest(&delivery.body).into();
+        let task = Task::decode(&delivery.body).expect("a task that a coordinator wrote");
+        // Sent again, it is the same task.
+        let same = Task { looked_ms: None, ..task.clone() }.encode().expect("it was a message");
+        let digest: [u8; 32] = Sha256::digest(&same).into();
         let nth = {
             let mut deliveries = self.deliveries.lock().expect("no worker panicked");
             let n = deliveries.entry(digest).or_default();
             *n += 1;
             *n
         };
-        let task = Task::decode(&delivery.body).expect("a task that a coordinator wrote");
         let over = self.over.lock().expect("no worker panicked").get(&task.job).copied();
         if over.is_some_and(|last| task.epoch <= last) {
             delivery.settle.ack();
@@ -240,7 +242,8 @@ impl Worker {
         let source = self.catalogue.iter().find(|s| s.name == ask.source).expect("a known source");
         let partition = Partition::of(&task.tenant, task.tlp, source.marking, source.licensed);
         let key = KeyPrefix::new(&partition, source.digest, ask).key(lookup.key.as_ref());
-        let stored = StoredAnswer { observed_ms: 0, upstreams: vec!["sim".into()], answer: answer.clone() };
+        let (observed_ms, upstreams) = (PausedClock(self.start).now_ms(), vec!["sim".into()]);
+        let stored = StoredAnswer { observed_ms, upstreams, answer: answer.clone(), settled: false };
         if let (Some(body), Some(ttl)) = (entry::encode(&stored), ttl::of_answer(answer, None)) {
             self.cache.put(vec![(key, body, ttl)]).await;
         }
@@ -259,7 +262,7 @@ impl Worker {
                 seq: lookup.seq,
                 ask: 0,
                 key: lookup.key.clone(),
-                observed_ms: 0,
+                observed_ms: PausedClock(self.start).now_ms(),
                 cached: false,
                 part: Part { index, ..first },
                 answer: says,

@@ -159,7 +159,7 @@ async fn golden_files_are_read() {
         }
         let shelf = Shelf::new(Arc::new(archive));
         let read = shelf.record(JOB).await.unwrap().unwrap();
-        assert_eq!(read, record());
+        assert_eq!(*read, record());
         let (spec, plan, _) = read.job().unwrap();
         assert_eq!((spec.id, spec.salt, plan.asks.len()), (JOB, u64::MAX, 2));
         assert_eq!(read.replays(), Some(DEAD));

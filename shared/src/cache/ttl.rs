@@ -11,6 +11,8 @@ pub const EMPTY: (Duration, Duration) = (Duration::from_secs(5), Duration::from_
 /// Failed (RFC 9520 section 3.2: at least 1 s). It must be over when the coordinator asks again
 /// in a later round, so it is the least that is allowed.
 pub const FAILED: Duration = Duration::from_secs(1);
+/// Failed in every later round as well (RFC 9520 section 3.2: longer each time, at most 5 min).
+pub const SETTLED: Duration = Duration::from_secs(30);
 /// Found, where the source tells no time.
 pub const FOUND_DEFAULT: Duration = Duration::from_secs(3600);
 /// Nothing there, where the source tells no time.

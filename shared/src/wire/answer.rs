@@ -18,6 +18,14 @@ pub struct StoredAnswer {
     pub upstreams: Vec<String>,
     /// The answer.
     pub answer: Answer,
+    /// It failed in every later round, too: asking again at once is of no use.
+    pub settled: bool,
+}
+
+/// Since 1.2, where it is settled.
+#[derive(Encode, Decode)]
+struct Tail {
+    settled: bool,
 }
 
 #[derive(Encode, Decode)]
@@ -86,6 +94,9 @@ impl StoredAnswer {
             counts: Counts::of(&self.answer)?,
         })?;
         write(&self.answer, &mut w)?;
+        if self.settled {
+            w.head(&Tail { settled: true })?;
+        }
         w.finish()
     }
 
@@ -97,6 +108,7 @@ impl StoredAnswer {
         let mut r = Reader::new(bytes, KIND)?;
         let Head { observed_ms, upstreams, counts } = r.head()?;
         let answer = counts.read(&mut r, upstreams.len())?;
-        Ok(Self { observed_ms, upstreams, answer })
+        let settled = r.tail::<Tail>()?.is_some_and(|tail| tail.settled);
+        Ok(Self { observed_ms, upstreams, answer, settled })
     }
 }

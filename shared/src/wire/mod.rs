@@ -27,4 +27,4 @@ pub use task::{Ask, Task, TaskLookup};
 /// Major version: readers refuse another.
 pub const MAJOR: u8 = 1;
 /// Minor version: fields were appended only.
-pub const MINOR: u8 = 1;
+pub const MINOR: u8 = 2;

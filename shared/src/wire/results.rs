@@ -104,6 +104,15 @@ impl Results {
         Ok(codec::HEADER + codec::head_size(&self.head()?)? + asks)
     }
 
+    /// Whose results a message has: the job, and its take-over. The rest is not looked at.
+    ///
+    /// # Errors
+    /// As [`Results::decode`].
+    pub fn address(message: &[u8]) -> Result<(JobId, u32), Error> {
+        let head: Head = Reader::new(message, KIND)?.head()?;
+        Ok((head.job, head.epoch))
+    }
+
     /// Reads a message.
     ///
     /// # Errors

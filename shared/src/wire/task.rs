@@ -30,6 +30,9 @@ pub struct Task {
     pub deadline_ms: Option<i64>,
     /// The trace it belongs to, as a W3C `traceparent`.
     pub trace: Option<String>,
+    /// When the cache had none of its answers, milliseconds since 1970: a worker that has it
+    /// soon after need not look again.
+    pub looked_ms: Option<i64>,
     /// What is asked; lookups refer to these by index.
     pub asks: Vec<Ask>,
     /// The lookups.
@@ -75,8 +78,14 @@ struct Head {
 
 /// Since 1.1.
 #[derive(Encode, Decode)]
-struct Tail {
+struct Trace {
     trace: Option<String>,
+}
+
+/// Since 1.2.
+#[derive(Encode, Decode)]
+struct Looked {
+    looked_ms: Option<i64>,
 }
 
 impl Task {
@@ -99,7 +108,8 @@ impl Task {
         })?;
         self.asks.iter().try_for_each(|a| w.record(a))?;
         self.lookups.iter().try_for_each(|l| w.record(l))?;
-        w.head(&Tail { trace: self.trace.clone() })?;
+        w.head(&Trace { trace: self.trace.clone() })?;
+        w.head(&Looked { looked_ms: self.looked_ms })?;
         w.finish()
     }
 
@@ -112,7 +122,8 @@ impl Task {
         let h: Head = r.head()?;
         let asks: Vec<Ask> = r.records(h.asks)?;
         let lookups: Vec<TaskLookup> = r.records(h.lookups)?;
-        let trace = r.tail()?.and_then(|Tail { trace }| trace);
+        let trace = r.tail()?.and_then(|Trace { trace }| trace);
+        let looked_ms = r.tail()?.and_then(|Looked { looked_ms }| looked_ms);
         if lookups.iter().any(|l| usize::from(l.ask) >= asks.len()) {
             return Err(Error::Damaged("ask"));
         }
@@ -125,6 +136,7 @@ impl Task {
             pap: records::pap(h.pap)?,
             deadline_ms: h.deadline_ms,
             trace,
+            looked_ms,
             asks,
             lookups,
         })

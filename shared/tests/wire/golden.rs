@@ -13,13 +13,17 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
+fn settled() -> StoredAnswer {
+    StoredAnswer { settled: true, ..samples::stored() }
+}
+
 fn messages() -> [(&'static str, Vec<u8>); 5] {
     [
-        ("task-1.1.bin", samples::task().encode().unwrap().into()),
-        ("results-1.1.bin", samples::results().encode().unwrap().into()),
-        ("due-1.1.bin", samples::due().encode().unwrap().into()),
-        ("over-1.1.bin", samples::over().encode().unwrap().into()),
-        ("cache-entry-1.1.bin", cache::entry::encode(&samples::stored()).unwrap().into()),
+        ("task-1.2.bin", samples::task().encode().unwrap().into()),
+        ("results-1.2.bin", samples::results().encode().unwrap().into()),
+        ("due-1.2.bin", samples::due().encode().unwrap().into()),
+        ("over-1.2.bin", samples::over().encode().unwrap().into()),
+        ("cache-entry-1.2.bin", cache::entry::encode(&settled()).unwrap().into()),
     ]
 }
 
@@ -63,13 +67,20 @@ fn enumerations_travel_by_their_numbers() {
 #[test]
 fn golden_files_are_read() {
     let read = |name| std::fs::read(path(name)).unwrap();
-    assert_eq!(Task::decode(&read("task-1.1.bin")).unwrap(), samples::task());
+    assert_eq!(Task::decode(&read("task-1.2.bin")).unwrap(), samples::task());
+    assert_eq!(Results::decode(&read("results-1.2.bin")).unwrap(), samples::results());
+    assert_eq!(Due::decode(&read("due-1.2.bin")).unwrap(), samples::due());
+    assert_eq!(Over::decode(&read("over-1.2.bin")).unwrap(), samples::over());
+    assert_eq!(StoredAnswer::decode(&read("cache-entry-1.2.bin")).unwrap(), settled());
+    // What 1.2 appended is absent in 1.1.
+    let task = Task { looked_ms: None, ..samples::task() };
+    assert_eq!(Task::decode(&read("task-1.1.bin")).unwrap(), task);
     assert_eq!(Results::decode(&read("results-1.1.bin")).unwrap(), samples::results());
     assert_eq!(Due::decode(&read("due-1.1.bin")).unwrap(), samples::due());
     assert_eq!(Over::decode(&read("over-1.1.bin")).unwrap(), samples::over());
     assert_eq!(StoredAnswer::decode(&read("cache-entry-1.1.bin")).unwrap(), samples::stored());
     // What 1.1 appended is absent in 1.0.
-    let task = Task { trace: None, ..samples::task() };
+    let task = Task { trace: None, ..task };
     assert_eq!(Task::decode(&read("task-1.0.bin")).unwrap(), task);
     assert_eq!(Results::decode(&read("results-1.0.bin")).unwrap(), samples::results());
     let over = Over { epoch: u32::MAX, ..samples::over() };

@@ -50,6 +50,7 @@ pub fn task() -> Task {
         pap: Pap::Green,
         deadline_ms: Some(1_764_000_000_123),
         trace: Some(TRACE.into()),
+        looked_ms: Some(1_764_000_000_042),
         asks: vec![
             Ask { source: "dns.name".into(), types: vec![1, 28, 5, 257], limit: 1000 },
             Ask { source: "rdap.domain".into(), types: vec![], limit: 1 },
@@ -104,7 +105,7 @@ fn answer_of(verdicts: &[Verdict], relations: &[Relation], facts: &[FactName]) -
 
 pub fn stored() -> StoredAnswer {
     let upstreams = vec!["192.0.2.53:53".into(), "https://rdap.example/".into()];
-    StoredAnswer { observed_ms: 1_764_000_000_456, upstreams, answer: answer() }
+    StoredAnswer { observed_ms: 1_764_000_000_456, upstreams, answer: answer(), settled: false }
 }
 
 pub fn due() -> Due {
@@ -117,7 +118,7 @@ pub fn over() -> Over {
 
 pub fn results() -> Results {
     let Task { job, epoch, asks, .. } = task();
-    let StoredAnswer { observed_ms, upstreams, answer } = stored();
+    let StoredAnswer { observed_ms, upstreams, answer, .. } = stored();
     let result = |seq, answer| LookupResult {
         seq,
         ask: 1,

@@ -1,5 +1,11 @@
-//! DNS lookups of a task: all questions go to the resolver as one batch.
+//! DNS lookups of a task: their questions go to the resolver in few batches.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use kudzu_dns::{Reply, Sink};
 use kudzu_shared::metrics::{OfClass, metrics};
 use kudzu_shared::outcome::{Question, Verdict};
@@ -7,9 +13,6 @@ use kudzu_shared::source::Class;
 use kudzu_shared::wire::LookupResult;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-
-use std::sync::Arc;
-use std::time::Duration;
 
 use super::stats::add;
 use super::task::{Open, Run, guarded};
@@ -19,6 +22,10 @@ use crate::sources::{Found, Work};
 const INDEX_BITS: u32 = 8;
 /// Longer than any job: where there is no deadline.
 const FOREVER: Duration = Duration::from_secs(86_400 * 365);
+
+/// A task asks for its slots in pieces of this share of all: one that is larger than what is
+/// free begins with less.
+const PIECE: usize = 8;
 
 /// A lookup in flight.
 struct Flight {
@@ -31,40 +38,44 @@ struct Flight {
 
 struct Flights<'a> {
     run: &'a Run,
+    /// When the last piece was sent.
     asked: Instant,
     /// How long the lookup that waited longest waited to be sent.
     waited: Duration,
     all: Vec<Option<Flight>>,
     open: usize,
     done: Vec<LookupResult>,
-    slots: OwnedSemaphorePermit,
+    slots: Option<OwnedSemaphorePermit>,
 }
+
+fn place(token: u64) -> usize {
+    usize::try_from(token >> INDEX_BITS).unwrap_or(usize::MAX)
+}
+
+/// Questions on their way to the resolver, and slots on their way from others.
+type Step<T> = Option<BoxFuture<'static, T>>;
 
 /// Asks until every lookup has ended, the job has, or nobody waits for it.
 pub(super) async fn run(run: &Run, open: Vec<Open>) {
     let context = &run.context;
-    let n = u32::try_from(open.len().min(context.most)).unwrap_or(u32::MAX);
-    let slots = tokio::select! {
-        slots = Arc::clone(&context.slots).acquire_many_owned(n) => slots,
-        () = run.held.gone() => return,
-    };
-    let Ok(slots) = slots else { return };
-    run.flight.begin(open.len());
     let all = Vec::with_capacity(open.len());
     let (asked, waited, done) = (Instant::now(), Duration::ZERO, Vec::new());
-    let mut flights = Flights { run, asked, waited, all, open: 0, done, slots };
-    let questions = flights.build(open);
+    let mut flights = Flights { run, asked, waited, all, open: 0, done, slots: None };
+    let mut unsent: VecDeque<kudzu_dns::Question> = flights.build(open).into();
     flights.flush().await;
-    add(&context.stats.dns_questions, questions.len());
-    // Room for every reply, so that the resolver never waits for this task.
-    let (sink, mut replies) = Sink::new(questions.len());
-    let resolver = Arc::clone(&context.resolver);
-    // The sink goes with the submission: when the resolver ends, so do the replies.
-    let submit = async move { resolver.submit(questions, &sink).await };
+    // Room for every reply, so that the resolver never waits for this task. With the last
+    // submission goes the sink: when the resolver ends, so do the replies.
+    let (sink, mut replies) = Sink::new(unsent.len());
+    let mut sink = Some(sink);
+    let (mut sent, mut slots, mut submit): (usize, Step<_>, Step<_>) = (0, None, None);
     let end = tokio::time::sleep_until(run.end.unwrap_or_else(|| Instant::now() + FOREVER));
-    tokio::pin!(submit, end);
-    let mut submitted = false;
+    tokio::pin!(end);
     while flights.open > 0 {
+        let left = flights.all.len() - sent;
+        if left > 0 && slots.is_none() && submit.is_none() {
+            let piece = u32::try_from(left.min((context.most / PIECE).max(1))).unwrap_or(u32::MAX);
+            slots = Some(Arc::clone(&context.slots).acquire_many_owned(piece).boxed());
+        }
         tokio::select! {
             biased;
             batch = replies.next() => match batch {
@@ -76,8 +87,17 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
                 }
                 None => flights.end(Verdict::Unreachable),
             },
-            // Should it fail, the replies end.
-            _ = &mut submit, if !submitted => submitted = true,
+            got = step(&mut slots), if slots.is_some() => {
+                let Ok(got) = got else { return };
+                sent += got.num_permits();
+                let questions = flights.begin(got, &mut unsent, sent);
+                let resolver = Arc::clone(&context.resolver);
+                let sink = if sent < flights.all.len() { sink.clone() } else { sink.take() };
+                submit = sink.map(|sink| async move { resolver.submit(questions, &sink).await }.boxed());
+            }
+            submitted = step(&mut submit), if submit.is_some() => if submitted.is_err() {
+                sink = None; // And so the replies end.
+            },
             () = run.held.gone() => return,
             () = &mut end => flights.end(Verdict::Deadline),
         }
@@ -87,7 +107,38 @@ pub(super) async fn run(run: &Run, open: Vec<Open>) {
     metrics().limiter_wait.get_or_create(&of).observe(flights.waited.as_secs_f64());
 }
 
+/// Goes on with a step, which is over then. Cancel safe.
+async fn step<T>(step: &mut Step<T>) -> T {
+    match step {
+        Some(going) => {
+            let done = going.await;
+            *step = None;
+            done
+        }
+        None => std::future::pending().await,
+    }
+}
+
 impl Flights<'_> {
+    /// Takes slots in; gives the questions of the lookups before this place.
+    fn begin(
+        &mut self,
+        slots: OwnedSemaphorePermit,
+        unsent: &mut VecDeque<kudzu_dns::Question>,
+        before: usize,
+    ) -> Vec<kudzu_dns::Question> {
+        self.run.flight.begin(slots.num_permits());
+        match &mut self.slots {
+            Some(mine) => mine.merge(slots),
+            None => self.slots = Some(slots),
+        }
+        self.asked = Instant::now();
+        let now = unsent.partition_point(|q| place(q.token) < before);
+        let questions: Vec<_> = unsent.drain(..now).collect();
+        add(&self.run.context.stats.dns_questions, questions.len());
+        questions
+    }
+
     fn build(&mut self, open: Vec<Open>) -> Vec<kudzu_dns::Question> {
         let mut questions = Vec::with_capacity(open.len());
         for lookup in open {
@@ -121,7 +172,6 @@ impl Flights<'_> {
 
     fn refuse(&mut self, lookup: Open, verdict: Verdict) {
         self.done.push(self.run.refuse_open(lookup, verdict));
-        drop(self.slots.split(1));
     }
 
     fn take(&mut self, batch: Vec<Reply>) {
@@ -134,10 +184,9 @@ impl Flights<'_> {
     }
 
     fn reply(&mut self, reply: &Reply) {
-        let place = usize::try_from(reply.token >> INDEX_BITS).unwrap_or(usize::MAX);
         // The low bits are the index.
         let index = (reply.token & 0xff) as u8;
-        let Some(slot) = self.all.get_mut(place) else { return };
+        let Some(slot) = self.all.get_mut(place(reply.token)) else { return };
         let bit = 1_u32.checked_shl(index.into()).unwrap_or(0);
         let Some(flight) = slot.as_mut().filter(|f| f.open & bit != 0) else { return };
         flight.open &= !bit;
@@ -170,7 +219,8 @@ impl Flights<'_> {
         questions.sort_unstable_by_key(|q| q.index);
         self.done.push(self.run.finish(lookup, found, questions));
         self.open -= 1;
-        drop(self.slots.split(1));
+        // One that was never sent has none.
+        drop(self.slots.as_mut().and_then(|slots| slots.split(1)));
     }
 
     /// Ends whatever is open; what was answered before stands.

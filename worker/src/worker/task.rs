@@ -24,6 +24,9 @@ use super::stats::add;
 use super::{Context, child, dns, local, web};
 use crate::sources::{Asked, Found, Source, Work};
 
+/// Milliseconds in which what the coordinator saw in the cache is believed: little comes there
+/// meanwhile that it does not know of, for it holds back what it has asked.
+const LOOKED: i64 = 250;
 /// How long it may take to learn whether somebody waits for results.
 const ASKED: Duration = Duration::from_secs(1);
 
@@ -89,7 +92,7 @@ async fn look_up(
     let run = Run { context, held, end, tlp: task.tlp, flight: Flight::new(class), reported };
     let lookups = std::mem::take(&mut task.lookups);
     run.context.wanted(&run.held).await;
-    let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, lookups).await };
+    let open = if run.held.is_gone() { Vec::new() } else { run.admit(&task, redelivered, lookups).await };
     tracing::debug!(asked = open.len(), "a task");
     match &run.context.children {
         _ if open.is_empty() || run.held.is_gone() => {}
@@ -163,7 +166,7 @@ impl Run {
     }
 
     /// Answers what needs no asking; gives the rest.
-    async fn admit(&self, task: &Task, lookups: Vec<TaskLookup>) -> Vec<Open> {
+    async fn admit(&self, task: &Task, redelivered: bool, lookups: Vec<TaskLookup>) -> Vec<Open> {
         let context = &self.context;
         let asks: Vec<Result<Askable, Verdict>> =
             task.asks.iter().map(|ask| self.source(task, ask)).collect();
@@ -184,6 +187,11 @@ impl Run {
                     open.push(Open { seq, ask, wanted, key, cache_key, source: Arc::clone(source) });
                 }
             }
+        }
+        let age = task.looked_ms.map(|at| context.clock.now_ms() - at);
+        if !redelivered && age.is_some_and(|age| (0..LOOKED).contains(&age)) {
+            self.report(done).await;
+            return open;
         }
         let keys: Vec<Key> = open.iter().map(|l| l.cache_key.clone()).collect();
         let values = context.cache.get(&keys).await;
@@ -240,7 +248,10 @@ impl Run {
 
     /// A result from a cache entry, if it has every question that is wanted.
     pub(super) fn stored(&self, lookup: &Open, value: &[u8]) -> Option<LookupResult> {
-        let StoredAnswer { observed_ms, upstreams, mut answer } = entry::decode(value)?;
+        let StoredAnswer { observed_ms, upstreams, mut answer, settled } = entry::decode(value)?;
+        if settled {
+            return None; // Whoever asks all the same wants to know.
+        }
         answer
             .questions
             .retain(|q| lookup.wanted.checked_shr(u32::from(q.index)).is_some_and(|b| b & 1 == 1));
@@ -294,7 +305,7 @@ impl Run {
             question.upstream = u16::try_from(at).unwrap_or(u16::MAX);
         }
         let upstreams = ids.into_iter().map(|id| self.context.upstreams.name(id)).collect();
-        let stored = StoredAnswer { observed_ms, upstreams, answer };
+        let stored = StoredAnswer { observed_ms, upstreams, answer, settled: false };
         let sent =
             entry::encode(&stored).map(|value| self.context.entries.try_send(Entry::Put(key, value, keep)));
         if matches!(sent, Some(Err(_))) {

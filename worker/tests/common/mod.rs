@@ -135,6 +135,7 @@ impl Rig {
             pap: terms.pap,
             deadline_ms: terms.deadline.map(deadline),
             trace: None,
+            looked_ms: None,
             asks: vec![ask],
             lookups: (first..)
                 .zip(keys)

@@ -81,6 +81,7 @@ async fn work(tag: &str) {
         pap: Pap::Clear,
         deadline_ms: None,
         trace: None,
+        looked_ms: None,
         asks: vec![Ask { source: "test.poison".into(), types: vec![], limit: 1 }],
         lookups: vec![lookup("hang.example.com")],
     };
