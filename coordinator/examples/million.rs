@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use kudzu_coordinator::core::job::{Action, Event, Job, Settings};
 use kudzu_coordinator::plan::Plan;
+use kudzu_coordinator::rank::rank;
 use kudzu_coordinator::tree::Tree;
 use kudzu_coordinator::tree::rules::Rules;
 use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
@@ -127,8 +128,12 @@ fn rules(nodes: u32) -> Rules {
 
 /// Resident memory in octets.
 fn resident() -> u64 {
+    status("VmRSS:")
+}
+
+fn status(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|l| l.strip_prefix(name));
     line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
@@ -171,6 +176,11 @@ fn main() {
     let writing = Instant::now();
     let written = tree.write_ndjson(&mut std::io::sink(), None).unwrap();
     let n = u64::from(tree.len()).max(1);
+    // From here on the highest that memory gets is that of the ranking.
+    let forgotten = std::fs::write("/proc/self/clear_refs", "5").is_ok();
+    let (ranking, before) = (Instant::now(), resident());
+    let candidates = rank(&tree).len();
+    let (ranking, highest) = (ranking.elapsed(), status("VmHWM:").saturating_sub(before) / n);
     println!("nodes             {n}");
     println!("pairs             {} ({:.1} a node)", written.edges, written.edges as f64 / n as f64);
     println!("lookups           {lookups} ({unused} asked ahead for nothing)");
@@ -179,4 +189,6 @@ fn main() {
     println!("heap_bytes        {} octets a node", heap / n);
     println!("resident          {} octets a node", grown / n);
     println!("written           in {:.2?}, sha256 {}", writing.elapsed(), written.hex());
+    let highest = if forgotten { format!("{highest} octets a node") } else { "memory not known".into() };
+    println!("ranked            in {ranking:.2?}, {highest}, {candidates} candidates");
 }

@@ -1,128 +1,19 @@
 //! The ranking on small trees that are given pair by pair.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail by panicking")]
 
+#[path = "rank/known.rs"]
+mod known;
+#[path = "rank/pinned.rs"]
+mod pinned;
+
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::sync::Arc;
 
-use kudzu_coordinator::core::job::{Action, Event, Job, Settings};
-use kudzu_coordinator::plan::Plan;
+use known::{Known, addr, name, who};
 use kudzu_coordinator::rank::{Candidate, rank};
-use kudzu_coordinator::tree::Tree;
-use kudzu_coordinator::tree::rules::Rules;
-use kudzu_shared::fact::{Fact, FactName, FactValue};
-use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
-use kudzu_shared::marking::{Pap, Tlp};
-use kudzu_shared::observable::{Kind, Name, Observable};
-use kudzu_shared::outcome::{Answer, Part, Question, Verdict};
-use kudzu_shared::packs::Packs;
-use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::source::SourceInfo;
+use kudzu_shared::fact::FactName;
+use kudzu_shared::observable::Observable;
+use kudzu_shared::pair::Relation;
 use proptest::prelude::*;
-
-const NOW: i64 = 1_780_000_000;
-const DAY: i64 = 86_400;
-
-/// What one source knows.
-#[derive(Debug, Clone, Default)]
-struct Known {
-    pairs: Vec<Pair>,
-    facts: Vec<Fact>,
-}
-
-fn name(text: &str) -> Observable {
-    Observable::from_name(&Name::from_text(text).unwrap())
-}
-
-fn addr(n: u32) -> Observable {
-    Observable::from_ip(Ipv4Addr::from(0x5d00_0000 + n).into())
-}
-
-fn who(text: &str) -> Observable {
-    Observable::from_wire(Kind::Identity, text.as_bytes()).unwrap()
-}
-
-impl Known {
-    /// A name on an address between two days before now.
-    fn on(&mut self, host: &Observable, address: &Observable, from: i64, to: i64) {
-        let (first, last) = (Some(NOW - from * DAY), Some(NOW - to * DAY));
-        self.pairs.push(Pair::new(host.clone(), Relation::SeenOn, address.clone()).seen(first, last));
-        self.pairs.push(Pair::new(address.clone(), Relation::HostedName, host.clone()).seen(first, last));
-    }
-
-    fn both(&mut self, a: &Observable, forth: Relation, b: &Observable, back: Relation) {
-        self.pairs.push(Pair::new(a.clone(), forth, b.clone()));
-        self.pairs.push(Pair::new(b.clone(), back, a.clone()));
-    }
-
-    fn registered(&mut self, domain: &Observable, days: i64) {
-        let value = FactValue::Time(NOW - days * DAY);
-        let fact = Fact { subject: domain.clone(), name: FactName::Registered, value, personal: false };
-        self.facts.push(fact);
-    }
-
-    fn answer(&self, key: &Observable) -> Answer {
-        let pairs: Vec<Pair> = self.pairs.iter().filter(|p| p.key == *key).cloned().collect();
-        let facts: Vec<Fact> = self.facts.iter().filter(|f| f.subject == *key).cloned().collect();
-        let verdict = if pairs.is_empty() { Verdict::NoData } else { Verdict::Found };
-        let question = Question { index: 0, verdict, tries: 1, rtt_us: 0, upstream: 0 };
-        Answer { questions: vec![question], pairs, facts, totals: Vec::new() }
-    }
-
-    fn tree(&self, seeds: &[Observable]) -> Tree {
-        let (doc, takes, returns) = ("what the test says".into(), Kind::ALL.to_vec(), Relation::ALL.to_vec());
-        let source = SourceInfo::local("known".into(), doc, takes, returns);
-        let plan = Plan::parse("[budgets]\ndepth = 8\n[[ask]]\nsource = \"known\"\n", "test").unwrap();
-        let spec = JobSpec {
-            id: JobId(1),
-            tenant: "test".into(),
-            kind: JobKind::Pivot,
-            seeds: seeds.to_vec(),
-            policy: Policy {
-                tlp: Tlp::Clear,
-                pap: Pap::Clear,
-                scope: Vec::new(),
-                exclude: Vec::new(),
-                own_assets: Vec::new(),
-                allow_private: false,
-            },
-            as_of: NOW,
-            since: None,
-            until: None,
-            salt: 7,
-        };
-        let budgets = plan.budgets;
-        let rules = Rules::new(spec, plan, budgets, &[source], Arc::new(Packs::default()));
-        let mut actions = Vec::new();
-        let mut job = Job::start(0, rules, Settings::default(), &mut actions);
-        let mut now = 0;
-        loop {
-            for action in std::mem::take(&mut actions) {
-                match action {
-                    Action::Done => return Tree::of(job),
-                    Action::Ask(batch) => {
-                        for (lookup, _) in batch.lookups {
-                            let answer = self.answer(&job.describe(lookup).1);
-                            job.on_event(
-                                now,
-                                Event::Result { lookup, part: Part::WHOLE, answer },
-                                &mut actions,
-                            );
-                        }
-                    }
-                }
-            }
-            if actions.is_empty() {
-                now = job.next_wake().expect("a job that waits for nothing").max(now);
-                job.on_event(now, Event::Tick, &mut actions);
-            }
-        }
-    }
-
-    fn candidates(&self, seeds: &[Observable]) -> BTreeMap<String, Candidate> {
-        rank(&self.tree(seeds)).into_iter().map(|c| (c.value.clone(), c)).collect()
-    }
-}
 
 #[test]
 fn sharing_an_address_at_the_time_ties_and_years_apart_does_not() {
@@ -169,42 +60,10 @@ fn own_and_excluded_things_are_no_candidates() {
     let mut k = Known::default();
     k.on(&name("www.mine.com"), &addr(1), 60, 0);
     k.on(&name("theirs.com"), &addr(1), 60, 0);
-    let mut tree_of = k.tree(&[addr(1)]);
-    assert!(rank(&tree_of).iter().any(|c| c.value == "mine.com"));
-    let spec = &mut tree_of.rules().spec.clone();
-    spec.policy.own_assets = vec![name("mine.com")];
-    let again = rebuild(&k, spec.clone());
-    assert!(again.iter().all(|c| c.value != "mine.com") && again.iter().any(|c| c.value == "theirs.com"));
-    let _ = &mut tree_of;
-}
-
-fn rebuild(k: &Known, spec: JobSpec) -> Vec<Candidate> {
-    // `Known::tree` with another policy: the seeds are all that differs in the spec.
-    let tree = k.tree(&spec.seeds);
-    let rules = tree.rules();
-    let rules = Rules::new(
-        spec,
-        rules.plan.clone(),
-        rules.budgets,
-        &rules.asks.iter().map(|a| a.source.clone()).collect::<Vec<_>>(),
-        Arc::new(Packs::default()),
-    );
-    let mut actions = Vec::new();
-    let mut job = Job::start(0, rules, Settings::default(), &mut actions);
-    let mut now = 0;
-    loop {
-        for action in std::mem::take(&mut actions) {
-            let Action::Ask(batch) = action else { return rank(&Tree::of(job)) };
-            for (lookup, _) in batch.lookups {
-                let answer = k.answer(&job.describe(lookup).1);
-                job.on_event(now, Event::Result { lookup, part: Part::WHOLE, answer }, &mut actions);
-            }
-        }
-        if actions.is_empty() {
-            now = job.next_wake().expect("a job that waits for nothing").max(now);
-            job.on_event(now, Event::Tick, &mut actions);
-        }
-    }
+    assert!(k.candidates(&[addr(1)]).contains_key("mine.com"));
+    k.own = vec![name("mine.com")];
+    let again = k.candidates(&[addr(1)]);
+    assert!(!again.contains_key("mine.com") && again.contains_key("theirs.com"));
 }
 
 fn host(n: u8, rename: bool) -> Observable {
@@ -226,7 +85,7 @@ fn world(ties: &[(u8, u8, u8, u16)], rename: bool) -> Known {
         match kind % 4 {
             0 | 1 => k.on(&d, &at(*asset % 24), days + 90, days),
             2 => k.both(&d, Relation::RegisteredBy, &person(*asset % 16), Relation::RelatedTo),
-            _ => k.registered(&d, days),
+            _ => k.dated(&d, FactName::Registered, days),
         }
     }
     if rename {

@@ -5,10 +5,9 @@ use kudzu_shared::packs::ListClass;
 use kudzu_shared::pair::Relation;
 use kudzu_shared::time::rfc3339;
 
-use super::belief::Beliefs;
-use super::graph::{Channel, Graph};
+use super::channel::Channel;
 use super::interval::{Span, Spans};
-use super::{Band, Candidate, Reason, Step, explain};
+use super::{Band, Believed, Candidate, Reason, Step, explain};
 use crate::tree::{EdgeView, Tree};
 
 /// Ties weaker than this are no second reason.
@@ -21,39 +20,31 @@ const PLACES: usize = 8;
 const LATELY: i64 = 30 * 86_400;
 
 /// A domain as candidate.
-pub fn domain(
-    tree: &Tree,
-    graph: &Graph,
-    beliefs: &Beliefs,
-    d: usize,
-    score: f64,
-    rank: usize,
-    hand: bool,
-) -> Candidate {
-    let item = &graph.domains[d];
-    let reasons = explain::reasons(tree, graph, beliefs, d);
+pub fn domain(all: &Believed<'_>, d: u32, score: f64, rank: usize, hand: bool) -> Candidate {
+    let (tree, node) = (all.graph.tree, all.graph.domains.node(d));
+    let reasons = explain::reasons(all, d);
     let independent = reasons.iter().filter(|r| r.strength >= SECOND).count();
     let band = match score {
         s if s >= 0.5 && independent >= 2 && hand => Band::Likely,
         s if s >= 0.25 => Band::Possible,
         _ => Band::Weak,
     };
-    let places = places(tree, item.node);
+    let places = places(tree, node);
     let systems = systems_of(tree, &places);
     let addresses: Vec<u32> = places.iter().map(|p| p.node).collect();
     // Where it is now: what it was years ago says nothing of it.
-    let mut now = servers(tree, item.node);
+    let mut now = servers(tree, node);
     now.extend(places.iter().filter(|p| p.current).map(|p| p.node));
     Candidate {
         rank,
-        value: explain::domain_text(graph, d),
+        value: explain::domain_text(all, d),
         kind: Kind::DomainName.as_str(),
         score,
         band,
         single_tie: independent < 2,
         reasons,
-        registered: item.registered.map(rfc3339),
-        resolves: tree.resolves(item.node),
+        registered: all.graph.domains.registered(d).map(rfc3339),
+        resolves: tree.resolves(node),
         parked: any_listed(tree, &now, ListClass::Parking),
         sinkholed: any_listed(tree, &now, ListClass::Sinkhole),
         addresses: texts(tree, &addresses),
@@ -66,46 +57,53 @@ struct Held {
     node: u32,
     score: f64,
     /// Who uses it, with the belief in each for as long as it goes on; the best first.
-    users: Vec<(usize, f64)>,
+    users: Vec<(u32, f64)>,
 }
 
 /// Addresses that believed domains use now, few others do, and no seed is.
-pub fn addresses(tree: &Tree, graph: &Graph, beliefs: &Beliefs, keep: usize, floor: f64) -> Vec<Candidate> {
+pub fn addresses(all: &mut Believed<'_>, keep: usize, floor: f64) -> Vec<Candidate> {
+    let (graph, beliefs) = (all.graph, &all.beliefs);
+    let belief = |d: u32| if graph.domains.is_seed(d) { 1.0 } else { beliefs.score(d) };
+    // An address is worth no more than the best of its users; half a last digit for rounding.
+    let worth = beliefs.scores().map(|(d, _)| d).filter(|d| belief(*d) >= floor - 1e-6);
+    let mut assets: Vec<u32> = worth.flat_map(|d| all.assets.addresses(d)).collect();
+    assets.sort_unstable();
+    assets.dedup();
     let now = Spans::one(Span { first: graph.now, last: graph.now });
-    let belief = |d: usize| if graph.domains[d].seed { 1.0 } else { beliefs.score(d) };
-    let mut found: Vec<Held> = graph
-        .assets
-        .iter()
-        .filter(|a| a.channel == Channel::Address && !a.seed && !a.users.is_empty())
-        .filter(|a| tree.node(a.nodes.0).suppressed.is_none())
-        .filter_map(|a| {
-            let mut users: Vec<(usize, f64)> =
-                a.users.iter().map(|(d, s)| (*d, belief(*d) * s.together(&now))).collect();
-            users.sort_unstable_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
-            let top = users.first()?.1;
-            let share = users.iter().map(|(_, b)| b).sum::<f64>() / (a.total.max(1) as f64);
-            let score = super::round(top * share.min(1.0));
-            (score >= floor).then_some(Held { node: a.nodes.0, score, users })
-        })
-        .collect();
+    let held = |at: u32| {
+        let asset = all.assets.get(at);
+        let node = asset.nodes.0;
+        if graph.tree.node(node).suppressed.is_some() {
+            return None;
+        }
+        let mut users: Vec<(u32, f64)> =
+            asset.users.iter().map(|(d, s)| (*d, belief(*d) * s.together(&now))).collect();
+        users.sort_unstable_by(|x, y| y.1.total_cmp(&x.1).then(x.0.cmp(&y.0)));
+        let top = users.first()?.1;
+        let share = users.iter().map(|(_, b)| b).sum::<f64>() / (asset.total.max(1) as f64);
+        let score = super::round(top * share.min(1.0));
+        (score >= floor).then_some(Held { node, score, users })
+    };
+    let mut found: Vec<Held> = assets.into_iter().filter_map(held).collect();
     found.sort_unstable_by(|a, b| {
-        let item = |h: &Held| tree.node(h.node).observable;
+        let item = |h: &Held| graph.tree.node(h.node).observable;
         b.score.total_cmp(&a.score).then_with(|| item(a).cmp(&item(b)))
     });
     found.truncate(keep);
-    let at = |(at, held): (usize, &Held)| address(tree, graph, beliefs, held, at + 1);
+    let at = |(at, held): (usize, &Held)| address(all, held, at + 1);
     found.iter().enumerate().map(at).collect()
 }
 
-fn address(tree: &Tree, graph: &Graph, beliefs: &Beliefs, held: &Held, rank: usize) -> Candidate {
+fn address(all: &Believed<'_>, held: &Held, rank: usize) -> Candidate {
+    let tree = all.graph.tree;
     let item = tree.node(held.node).observable;
-    let reason = |(user, strength): &(usize, f64)| {
-        let mut path = explain::path_to(tree, graph, beliefs, *user);
+    let reason = |(user, strength): &(u32, f64)| {
+        let mut path = explain::path_to(all, *user);
         path.push(Step { value: item.to_string(), via: Some(Channel::Address.as_str().into()) });
         Reason {
             channel: Channel::Address.as_str().into(),
             strength: super::round(*strength),
-            text: format!("is used by {}", explain::domain_text(graph, *user)),
+            text: format!("is used by {}", explain::domain_text(all, *user)),
             path,
         }
     };

@@ -2,36 +2,37 @@
 
 use kudzu_shared::escape;
 
-use super::belief::{Beliefs, Tie};
-use super::graph::{Asset, Channel, Graph};
-use super::{Reason, Step};
+use super::assets::Asset;
+use super::belief::Tie;
+use super::channel::Channel;
+use super::{Believed, Reason, Step};
 use crate::tree::Tree;
 
 /// Steps that a path shows at most; a longer one is cut at its start.
 const STEPS: usize = 24;
 
 /// The reasons of a domain, strongest first.
-pub fn reasons(tree: &Tree, graph: &Graph, beliefs: &Beliefs, d: usize) -> Vec<Reason> {
-    beliefs
+pub fn reasons(all: &Believed<'_>, d: u32) -> Vec<Reason> {
+    all.beliefs
         .ties(d)
         .into_iter()
         .filter(|t| t.strength >= 0.02)
         .map(|tie| {
-            let asset = &graph.assets[tie.asset];
+            let asset = all.assets.get(tie.asset);
             Reason {
                 channel: asset.channel.as_str().into(),
                 strength: (tie.strength * 1e6).round() / 1e6,
-                text: text(tree, graph, asset, &tie),
-                path: path(tree, graph, beliefs, Some(tie), d),
+                text: text(all, asset, &tie),
+                path: path(all, Some(tie), d),
             }
         })
         .collect()
 }
 
-fn text(tree: &Tree, graph: &Graph, asset: &Asset, tie: &Tie) -> String {
-    let what = asset_text(tree, asset);
+fn text(all: &Believed<'_>, asset: &Asset, tie: &Tie) -> String {
+    let what = asset_text(all.graph.tree, asset);
     let with = match tie.from {
-        Some(d) => format!("with {}", domain_text(graph, d)),
+        Some(d) => format!("with {}", domain_text(all, d)),
         None => "with the seed".into(),
     };
     let users = asset.total;
@@ -62,36 +63,35 @@ fn asset_text(tree: &Tree, asset: &Asset) -> String {
 }
 
 /// The text of a domain.
-pub fn domain_text(graph: &Graph, d: usize) -> String {
-    use kudzu_shared::observable::{Kind, ObservableRef};
-    ObservableRef { kind: Kind::DomainName, wire: &graph.domains[d].name }.to_string()
+pub fn domain_text(all: &Believed<'_>, d: u32) -> String {
+    all.graph.domains.name(all.graph.tree, d).to_string()
 }
 
 /// From a seed to a domain along the most reliable way.
-pub fn path_to(tree: &Tree, graph: &Graph, beliefs: &Beliefs, to: usize) -> Vec<Step> {
-    path(tree, graph, beliefs, beliefs.via(to), to)
+pub fn path_to(all: &Believed<'_>, to: u32) -> Vec<Step> {
+    path(all, all.beliefs.via(to), to)
 }
 
 /// From a seed to the domain, along the most reliable way and then this tie.
-fn path(tree: &Tree, graph: &Graph, beliefs: &Beliefs, last: Option<Tie>, to: usize) -> Vec<Step> {
-    let mut back = vec![Step { value: domain_text(graph, to), via: None }];
+fn path(all: &Believed<'_>, last: Option<Tie>, to: u32) -> Vec<Step> {
+    let mut back = vec![Step { value: domain_text(all, to), via: None }];
     let mut tie = last;
     while let Some(t) = tie {
-        let asset = &graph.assets[t.asset];
+        let asset = all.assets.get(t.asset);
         let channel = || Some(asset.channel.as_str().into());
         if let Some(step) = back.last_mut() {
             step.via = channel();
         }
-        back.push(Step { value: asset_text(tree, asset), via: None });
+        back.push(Step { value: asset_text(all.graph.tree, asset), via: None });
         let Some(from) = t.from else { break };
         if let Some(step) = back.last_mut() {
             step.via = channel();
         }
-        back.push(Step { value: domain_text(graph, from), via: None });
-        if graph.domains[from].seed || back.len() >= STEPS {
+        back.push(Step { value: domain_text(all, from), via: None });
+        if all.graph.domains.is_seed(from) || back.len() >= STEPS {
             break;
         }
-        tie = beliefs.via(from);
+        tie = all.beliefs.via(from);
     }
     back.reverse();
     back

@@ -62,35 +62,35 @@ const APART: usize = 16;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spans {
     first: Span,
-    more: Vec<Span>,
+    more: Box<[Span]>,
 }
 
 impl Spans {
     /// One span.
     pub fn one(span: Span) -> Self {
-        Self { first: span, more: Vec::new() }
+        Self { first: span, more: Box::default() }
     }
 
-    /// Adds a span; they come in the order of their beginnings.
-    pub fn add(&mut self, span: Span) {
-        let full = self.more.len() + 1 >= APART;
-        let last = self.more.last_mut().unwrap_or(&mut self.first);
-        if full || last.together(span) == 1.0 {
-            *last = last.hull(span);
-        } else {
-            self.more.push(span);
-        }
+    /// What is left of some spans without what was over before an instant; `None` where nothing
+    /// is left. The list is sorted and used up.
+    pub fn since(at: UnixSeconds, spans: &mut Vec<Span>) -> Option<Self> {
+        spans.sort_unstable();
+        let mut apart = 0;
+        spans.dedup_by(|span, last| {
+            let joins = apart + 1 >= APART || last.together(*span) == 1.0;
+            if joins {
+                *last = last.hull(*span);
+            } else {
+                apart += 1;
+            }
+            joins
+        });
+        let mut left = spans.drain(..).filter(|s| s.last >= at);
+        Some(Self { first: left.next()?, more: left.collect() })
     }
 
     fn all(&self) -> impl Iterator<Item = Span> {
         std::iter::once(self.first).chain(self.more.iter().copied())
-    }
-
-    /// The same without what was over before an instant; `None` where nothing is left.
-    pub fn since(&self, at: UnixSeconds) -> Option<Spans> {
-        let mut left = self.all().filter(|s| s.last >= at);
-        let first = left.next()?;
-        Some(Self { first, more: left.collect() })
     }
 
     /// How far two uses go together: their best spans.

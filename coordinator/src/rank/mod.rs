@@ -6,8 +6,13 @@
 //! that made it (`explain.rs`). Nothing looks at the text of a name, so that renaming
 //! every item leaves the scores as they are.
 
+mod assets;
 mod belief;
+mod bursts;
+mod channel;
+mod closeness;
 mod describe;
+mod domains;
 mod explain;
 mod graph;
 mod interval;
@@ -20,6 +25,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::tree::Tree;
+use assets::Assets;
 use belief::Beliefs;
 use graph::Graph;
 
@@ -108,29 +114,35 @@ pub struct Step {
     pub via: Option<Cow<'static, str>>,
 }
 
+/// What candidates and their reasons are read from.
+struct Believed<'g> {
+    graph: &'g Graph<'g>,
+    assets: Assets<'g>,
+    beliefs: Beliefs,
+}
+
 /// Ranks the domains and addresses of a tree: domains first, best first, then addresses.
 pub fn rank(tree: &Tree) -> Vec<Candidate> {
-    let graph = Graph::of(tree);
-    let beliefs = Beliefs::of(&graph);
-    let mut domains: Vec<(usize, f64)> = (0..graph.domains.len())
-        .filter(|d| !graph.domains[*d].seed && !graph.domains[*d].barred)
-        .map(|d| (d, round(beliefs.score(d))))
-        .collect();
+    let graph = &Graph::of(tree);
+    let mut assets = Assets::new(graph);
+    let beliefs = Beliefs::of(graph, &mut assets);
+    let mut all = Believed { graph, assets, beliefs };
+    let name = |d: u32| graph.domains.name(tree, d);
+    // Own, excluded, or listed as everybody's.
+    let is_barred = |d: u32| tree.rules().suppression(name(d), false).is_some();
+    let scores = all.beliefs.scores().filter(|(d, _)| !graph.domains.is_seed(*d) && !is_barred(*d));
+    let mut domains: Vec<(u32, f64)> = scores.map(|(d, score)| (d, round(score))).collect();
     let best = domains.iter().map(|(_, score)| *score).fold(0.0, f64::max);
     let floor = (best * TAIL).max(FLOOR);
     domains.retain(|(_, score)| *score >= floor);
     // Scores never depend on names; only the order among equal ones does.
-    domains.sort_unstable_by(|a, b| {
-        b.1.total_cmp(&a.1).then_with(|| graph.domains[a.0].name.cmp(&graph.domains[b.0].name))
-    });
+    domains.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then_with(|| name(a.0).cmp(&name(b.0))));
     domains.truncate(KEPT);
-    let hand = beliefs.one_hand(&graph);
-    let mut out: Vec<Candidate> = domains
-        .iter()
-        .enumerate()
-        .map(|(at, (d, score))| describe::domain(tree, &graph, &beliefs, *d, *score, at + 1, hand))
-        .collect();
-    out.extend(describe::addresses(tree, &graph, &beliefs, KEPT, floor));
+    let hand = all.beliefs.one_hand(graph);
+    let described = domains.iter().enumerate();
+    let mut out: Vec<Candidate> =
+        described.map(|(at, (d, score))| describe::domain(&all, *d, *score, at + 1, hand)).collect();
+    out.extend(describe::addresses(&mut all, KEPT, floor));
     out
 }
 

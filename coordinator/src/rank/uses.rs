@@ -1,120 +1,114 @@
-//! Who uses what, when: gathered as it comes, put together in one sort.
+//! Who uses what: each use is one word, and all of them lie in two sorted lists.
 
-use rustc_hash::FxHashSet;
+use super::channel::Channel;
+use super::domains::{by_number, slice};
 
-use super::graph::{Asset, Channel, Domain};
-use super::interval::{Span, Spans};
-
-/// Users of one asset that are kept at most; what more than these share ties nobody.
-pub const CROWD: usize = 300;
 /// Addresses with reverse names under one domain from which on it is their provider's:
 /// providers name what they let, and who lives there is not theirs.
-const PROVIDER: u32 = 3;
-/// Stands for "no second node" in a key; no tree has as many.
-const NONE: u32 = u32::MAX;
+const PROVIDER: usize = 3;
 
-/// A use of an asset, before uses are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Use {
-    /// Channel, node, second node.
-    asset: (Channel, u32, u32),
-    domain: u32,
-    span: Span,
-    /// Whether it comes from the reverse tree.
-    reverse: bool,
+/// Bits of a domain's number, and of an asset's; a job numbers fewer things than 2^29.
+const BITS: u32 = 30;
+const MASK: u64 = (1 << BITS) - 1;
+/// Stands where the channel stands: the reverse tree says that the domain uses the address.
+const REVERSE: u8 = 15;
+
+/// A use in a word: asset, channel and domain, so that sorted words are sorted uses.
+const fn word(asset: u32, channel: u8, domain: u32) -> u64 {
+    (asset as u64) << (BITS + 4) | (channel as u64) << BITS | domain as u64 & MASK
 }
 
-/// All uses.
+const fn asset(word: u64) -> u32 {
+    (word >> (BITS + 4)) as u32
+}
+
+const fn code(word: u64) -> u8 {
+    (word >> BITS) as u8 & 15
+}
+
+const fn domain(word: u64) -> u32 {
+    (word & MASK) as u32
+}
+
+/// All uses of one node by domains, as pairs say them.
 #[derive(Debug, Default)]
-pub struct Uses(Vec<Use>);
+pub struct Uses {
+    words: Vec<u64>,
+    /// Where in `by_domain` those of each domain start.
+    starts: Vec<u32>,
+    /// Places in `words`.
+    by_domain: Vec<u32>,
+    /// Domains that are named after what they let.
+    providers: Vec<u32>,
+}
 
 impl Uses {
     /// None yet, with room for some.
     pub fn with_room(n: usize) -> Self {
-        Self(Vec::with_capacity(n))
+        Self { words: Vec::with_capacity(n), ..Self::default() }
     }
 
     /// Notes a use.
-    pub fn add(
-        &mut self,
-        channel: Channel,
-        node: u32,
-        other: Option<u32>,
-        domain: usize,
-        span: Span,
-        reverse: bool,
-    ) {
-        // A tree has fewer than 2^32 nodes, and so fewer domains.
-        let domain = u32::try_from(domain).unwrap_or(NONE);
-        self.0.push(Use { asset: (channel, node, other.unwrap_or(NONE)), domain, span, reverse });
+    pub fn add(&mut self, of: u32, by: Channel, domain: u32) {
+        self.words.push(word(of, by as u8, domain));
     }
 
-    /// Puts the uses together by asset and domain; the order does not depend on how they came.
-    pub fn gather(mut self, domains: &mut [Domain]) -> Vec<Asset> {
-        self.0.sort_unstable();
-        self.drop_let_out(domains.len());
-        self.drop_repeated();
-        let mut assets = Vec::with_capacity(self.0.chunk_by(|a, b| a.asset == b.asset).count());
-        for of_asset in self.0.chunk_by(|a, b| a.asset == b.asset) {
-            if let Some(asset) = gathered(of_asset, domains) {
-                asset.users.iter().for_each(|(d, _)| domains[*d].assets.push(assets.len()));
-                assets.push(asset);
-            }
-        }
-        assets
+    /// Notes that the reverse tree says that a domain uses an address.
+    pub fn add_reverse(&mut self, of: u32, domain: u32) {
+        self.words.push(word(of, REVERSE, domain));
     }
 
-    /// Takes out what providers let, which is named after them.
-    fn drop_let_out(&mut self, domains: usize) {
-        let place = |u: &Use| (u.asset, u.domain);
-        let mut named = vec![0_u32; domains];
-        for group in self.0.chunk_by(|a, b| place(a) == place(b)).filter(|g| g.iter().any(|u| u.reverse)) {
-            named[group[0].domain as usize] += 1;
-        }
-        let reversed = self.0.iter().filter(|u| u.reverse && named[u.domain as usize] >= PROVIDER);
-        let let_out: FxHashSet<_> = reversed.map(place).collect();
-        if !let_out.is_empty() {
-            self.0.retain(|u| !let_out.contains(&place(u)));
-        }
+    /// Sorts them; what is asked of them is known from here on.
+    pub fn sort(&mut self, domains: usize) {
+        self.words.sort_unstable();
+        self.words.dedup();
+        let words = &self.words;
+        // Fewer words than pairs, two of each at most: their places have 32 bits.
+        let places = 0..u32::try_from(words.len()).unwrap_or(u32::MAX);
+        let by_domain = places.map(|at| (words[at as usize], at)).filter(|(w, _)| code(*w) != REVERSE);
+        (self.starts, self.by_domain) = by_number(domains, by_domain.map(|(w, at)| (domain(w), at)));
+        let reverse = self.words.iter().filter(|w| code(**w) == REVERSE);
+        let mut named: Vec<u32> = reverse.map(|w| domain(*w)).collect();
+        named.sort_unstable();
+        let many = named.chunk_by(|a, b| a == b).filter(|g| g.len() >= PROVIDER);
+        self.providers = many.map(|g| g[0]).collect();
     }
 
-    /// What is said as a tie of its own kind is not said again by a pair set.
-    fn drop_repeated(&mut self) {
-        let is_related = |u: &Use| u.asset.0 == Channel::Related;
-        if !self.0.iter().any(is_related) {
-            return;
-        }
-        let others = self.0.iter().filter(|u| !is_related(u) && u.asset.2 == NONE);
-        let said: FxHashSet<(u32, u32)> = others.map(|u| (u.asset.1, u.domain)).collect();
-        self.0.retain(|u| !is_related(u) || !said.contains(&(u.asset.1, u.domain)));
+    /// The domains that use a node in this way, in order.
+    pub fn users(&self, of: u32, by: Channel) -> impl ExactSizeIterator<Item = u32> + Clone {
+        let start = self.words.partition_point(|w| *w < word(of, by as u8, 0));
+        let rest = &self.words[start..];
+        let end = rest.partition_point(|w| *w <= word(of, by as u8, u32::MAX));
+        rest[..end].iter().map(|w| domain(*w))
     }
-}
 
-/// The asset of these uses; `None` where it ties nobody.
-fn gathered(uses: &[Use], domains: &[Domain]) -> Option<Asset> {
-    let (channel, node, other) = uses.first()?.asset;
-    let mut asset = Asset {
-        channel,
-        nodes: (node, (other != NONE).then_some(other)),
-        users: Vec::new(),
-        total: 0,
-        seed: false,
-    };
-    for of_domain in uses.chunk_by(|a, b| a.domain == b.domain) {
-        let first = of_domain.first()?;
-        let domain = first.domain as usize;
-        let mut spans = Spans::one(first.span);
-        of_domain.iter().skip(1).for_each(|u| spans.add(u.span));
-        // What was over when a domain was registered anew is another holder's.
-        let registered = domains[domain].registered.unwrap_or(i64::MIN);
-        let Some(spans) = spans.since(registered.saturating_sub(86_400)) else { continue };
-        asset.total += 1;
-        if asset.users.len() < CROWD {
-            asset.users.push((domain, spans));
-        }
+    /// Whether a domain uses a node in this way.
+    pub fn has(&self, of: u32, by: Channel, domain: u32) -> bool {
+        self.words.binary_search(&word(of, by as u8, domain)).is_ok()
     }
-    if asset.total > CROWD as u64 {
-        asset.users.clear(); // So many that the tie says nothing: counted, not kept.
+
+    /// Whether any domain uses a node.
+    pub fn is_used(&self, of: u32) -> bool {
+        let start = self.words.partition_point(|w| *w < word(of, 0, 0));
+        self.words.get(start).is_some_and(|w| asset(*w) == of)
     }
-    (asset.total > 0).then_some(asset)
+
+    /// What a domain uses, and how, in the order of nodes.
+    pub fn of(&self, d: u32) -> impl Iterator<Item = (u32, Channel)> {
+        let words = slice(&self.starts, &self.by_domain, d).iter().map(|at| self.words[*at as usize]);
+        words.filter_map(|w| {
+            let by = Channel::OF_PAIRS.into_iter().find(|c| *c as u8 == code(w))?;
+            Some((asset(w), by))
+        })
+    }
+
+    /// Whether an address is named after a domain that names what it lets.
+    pub fn is_let(&self, of: u32, d: u32) -> bool {
+        self.is_provider(d) && self.words.binary_search(&word(of, REVERSE, d)).is_ok()
+    }
+
+    /// Whether a domain names what it lets.
+    pub fn is_provider(&self, d: u32) -> bool {
+        self.providers.binary_search(&d).is_ok()
+    }
 }
