@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::fmt::temporal::DateTimePrinter;
+
 /// Seconds since 1970-01-01T00:00:00Z, leap seconds not counted.
 pub type UnixSeconds = i64;
 
@@ -24,8 +26,21 @@ impl Clock for SystemClock {
 
 /// RFC 3339 text in UTC, to the second; a time beyond year 9999 is clamped.
 pub fn rfc3339(at: UnixSeconds) -> String {
-    let clamped = at.clamp(-62_135_596_800, 253_402_300_799);
-    jiff::Timestamp::from_second(clamped).map(|t| t.to_string()).unwrap_or_default()
+    jiff::Timestamp::from_second(clamped(at)).map(|t| t.to_string()).unwrap_or_default()
+}
+
+/// Appends what [`rfc3339`] gives, without an allocation of its own.
+pub fn push_rfc3339(out: &mut Vec<u8>, at: UnixSeconds) {
+    const PRINTER: DateTimePrinter = DateTimePrinter::new();
+    if let Ok(t) = jiff::Timestamp::from_second(clamped(at)) {
+        // Writing to a vector cannot fail.
+        let _ = PRINTER.print_timestamp(&t, out);
+    }
+}
+
+/// The nearest time that RFC 3339 has a text for.
+fn clamped(at: UnixSeconds) -> UnixSeconds {
+    at.clamp(-62_135_596_800, 253_402_300_799)
 }
 
 /// Reads RFC 3339 text. Without an offset it is UTC; a date alone is its midnight.
@@ -65,6 +80,15 @@ mod tests {
             ("1969-12-31T23:59:59", -1),
         ] {
             assert_eq!(parse_time(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_same_text_either_way() {
+        for at in [i64::MIN, -62_135_596_801, -1, 0, 1_772_366_400, 253_402_300_799, i64::MAX] {
+            let mut text = b"at ".to_vec();
+            push_rfc3339(&mut text, at);
+            assert_eq!(String::from_utf8_lossy(&text), format!("at {}", rfc3339(at)));
         }
     }
 
