@@ -36,6 +36,10 @@ help: ## List what there is
 build: ## Build the command, optimised
 	$(CARGO) build --release
 
+.PHONY: dist
+dist: ## Build it as it is deployed: a twelfth less processor time, a longer build
+	$(CARGO) build --profile dist -p kudzu-cli
+
 .PHONY: demo
 demo: ## Run everything offline: a simulated internet, and a pivot from an attack in it
 	$(CARGO) run --release -- demo $(ARGS)

@@ -79,8 +79,9 @@ pub struct Counts {
     pub registered: u64,
     /// Nodes in the tree.
     pub nodes: u64,
-    /// Questions that the cache answered.
-    pub cached: u64,
+    /// Questions that the cache answered; of a cluster of several tenants the API does not tell it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached: Option<u64>,
     /// Results for lookups that had ended.
     pub duplicates: u64,
     /// Octets of the coordinator's structures, by their own count.
@@ -102,7 +103,7 @@ impl Counts {
             questions: at("/progress/questions"),
             registered: at("/progress/registered"),
             nodes: at("/result/nodes"),
-            cached: at("/result/figures/cached"),
+            cached: job.pointer("/result/figures/cached").and_then(Value::as_u64),
             duplicates: at("/result/figures/duplicates"),
             heap_bytes: at("/result/figures/heap_bytes"),
             queue_wait_ms: at("/queue_wait_ms"),

@@ -122,7 +122,9 @@ fn of_load(load: &str, jobs: &[&Job], named: &mut Named) {
     note("seconds", seconds);
     note("nodes", sum(|j| j.counts.nodes));
     note("questions", sum(|j| j.counts.questions));
-    note("cached", sum(|j| j.counts.cached));
+    if let Some(cached) = jobs.iter().map(|j| j.counts.cached).sum::<Option<u64>>() {
+        note("cached", cached as f64);
+    }
     note("duplicates", sum(|j| j.counts.duplicates));
     note("taken_over", sum(|j| j.counts.taken_over));
     if seconds > 0.0 {
