@@ -45,6 +45,9 @@ pub struct Verdict {
     pub bad_coverage: usize,
     /// Whose tree was compared with a reference.
     pub compared: usize,
+    /// Complete jobs that should have been compared, and whose reference could not be found.
+    #[serde(default)]
+    pub uncompared: usize,
     /// Distinct requests that have a reference.
     pub references: usize,
 }
@@ -148,7 +151,8 @@ impl<'a> Oracle<'a> {
     async fn alone(&self, request: &Request, user: &User) -> anyhow::Result<Reference> {
         tokio::task::block_in_place(|| self.cluster.redis.flush())?;
         let id = user.submit(&request.body, &format!("alone {}", self.known.len())).await?;
-        user.follow(&id, HOUR, |_| {}).await?;
+        let job = user.follow(&id, HOUR, |_| {}).await?;
+        ensure!(job["state"] == "complete", "alone it ended as {}", job["state"]);
         tree(user, &id).await
     }
 }
@@ -165,6 +169,11 @@ pub fn adds_up(coverage: &Value) -> bool {
     coverage
         .as_object()
         .is_some_and(|sources| sources.values().all(|source| source["lookups"].as_u64() == Some(sum(source))))
+}
+
+/// Whether something is said of a job that had lookups.
+fn is_told(coverage: &Value, lookups: u64) -> bool {
+    lookups == 0 || coverage.as_object().is_some_and(|sources| !sources.is_empty())
 }
 
 /// Looks at every job of a load; what is wrong with one is noted with it.
@@ -206,7 +215,11 @@ pub async fn jobs(
                 .await
                 .is_ok_and(|tree| tree.whole == sha256 && tree.body == reference.body),
         };
-        verdict.compared += if reference.is_some() { equal.len() } else { 0 };
+        match &reference {
+            Some(_) => verdict.compared += equal.len(),
+            None if oracle.is_some() => verdict.uncompared += equal.len(),
+            None => {}
+        }
         for job in &mut equal {
             if !right || job.sha256 != sha256 || sha256.is_empty() {
                 verdict.wrong_sha256 += 1;
@@ -249,7 +262,7 @@ async fn coverage(jobs: &mut [Job], users: &[User], verdict: &mut Verdict) {
     let mut fetched = fetched.buffer_unordered(AT_A_TIME);
     while let Some((at, coverage)) = fetched.next().await {
         let problem = match coverage {
-            Ok(coverage) if adds_up(&coverage) => continue,
+            Ok(coverage) if adds_up(&coverage) && is_told(&coverage, jobs[at].counts.registered) => continue,
             Ok(coverage) => format!("its coverage does not add up: {coverage}"),
             Err(error) => format!("its coverage cannot be had: {error:#}"),
         };
@@ -269,18 +282,20 @@ impl Verdict {
             astray: self.astray + other.astray,
             bad_coverage: self.bad_coverage + other.bad_coverage,
             compared: self.compared + other.compared,
+            uncompared: self.uncompared + other.uncompared,
             references: self.references + other.references,
         }
     }
 
     /// What may not be: by name.
-    pub fn wrongs(self) -> [(&'static str, usize); 5] {
+    pub fn wrongs(self) -> [(&'static str, usize); 6] {
         [
             ("lost", self.lost),
             ("incomplete", self.incomplete),
             ("wrong_sha256", self.wrong_sha256),
             ("astray", self.astray),
             ("bad_coverage", self.bad_coverage),
+            ("uncompared", self.uncompared),
         ]
     }
 }
@@ -299,6 +314,7 @@ mod tests {
         assert!(!adds_up(&json!({ "dns.name": source(7), "parts": source(8) })));
         assert!(adds_up(&json!({})) && !adds_up(&json!(null)));
         assert!(!adds_up(&json!({ "dns.name": { "ends": {} } })));
+        assert!(is_told(&json!({}), 0) && !is_told(&json!({}), 1) && is_told(&json!({ "parts": {} }), 1));
     }
 
     #[test]

@@ -10,7 +10,8 @@ use kudzu_shared::wire::StoredAnswer;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use crate::core::ticket::Ticket;
+use crate::core::store::LookupId;
+use crate::core::ticket::{self, Ticket};
 
 /// What the first one brought; nothing where it brought nothing that may be shared.
 pub type Brought = Option<StoredAnswer>;
@@ -27,7 +28,8 @@ pub struct Flights(Mutex<HashMap<Equal, Vec<oneshot::Sender<Brought>>>>);
 pub struct Claims {
     flights: Arc<Flights>,
     tlp: Tlp,
-    mine: Mutex<FxHashMap<Ticket, Key>>,
+    /// By lookup: an answer may come to a later round than the one that was asked.
+    mine: Mutex<FxHashMap<LookupId, Key>>,
 }
 
 impl Claims {
@@ -40,7 +42,7 @@ impl Claims {
     /// that one will bring.
     pub fn claim(&self, ticket: Ticket, key: &Key) -> Option<oneshot::Receiver<Brought>> {
         let mut mine = lock(&self.mine);
-        if mine.contains_key(&ticket) {
+        if mine.contains_key(&ticket::lookup(ticket)) {
             return None; // It is sent again.
         }
         let mut flights = lock(&self.flights.0);
@@ -50,13 +52,13 @@ impl Claims {
             return Some(told);
         }
         flights.insert((key.clone(), self.tlp), Vec::new());
-        mine.insert(ticket, key.clone());
+        mine.insert(ticket::lookup(ticket), key.clone());
         None
     }
 
     /// A lookup has come back; whoever waits for it is told. `bring` is called where somebody does.
     pub fn came(&self, ticket: Ticket, bring: impl Fn() -> Brought) {
-        let Some(key) = lock(&self.mine).remove(&ticket) else { return };
+        let Some(key) = lock(&self.mine).remove(&ticket::lookup(ticket)) else { return };
         for waiting in self.flights.land(key, self.tlp) {
             let _ = waiting.send(bring()); // Its job may be over.
         }
@@ -104,6 +106,18 @@ mod tests {
         first.came(1, brought);
         assert_eq!(told.try_recv().unwrap(), brought());
         assert!(second.claim(9, &key).is_none());
+    }
+
+    #[test]
+    fn an_answer_to_a_later_round_lands_it() {
+        let flights = Arc::new(Flights::default());
+        let [first, second] = [(); 2].map(|()| Claims::new(Arc::clone(&flights), Tlp::Clear));
+        let key = Key::from_static(b"k");
+        assert!(first.claim(ticket::of(7, 0), &key).is_none());
+        let mut told = second.claim(ticket::of(9, 0), &key).unwrap();
+        // What others have settled gets the ticket of the last round.
+        first.came(ticket::of(7, ticket::ROUNDS), brought);
+        assert_eq!(told.try_recv().unwrap(), brought());
     }
 
     #[test]

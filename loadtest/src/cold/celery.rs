@@ -122,7 +122,7 @@ impl Celery {
     /// # Errors
     /// When it fails, or a result does not come.
     pub async fn run(&self, names: &Names, pool: Pool) -> anyhow::Result<Run> {
-        let (rabbit, redis) = tokio::task::block_in_place(|| (RabbitMq::start(), Redis::start()));
+        let (rabbit, redis) = tokio::task::block_in_place(|| (RabbitMq::start_calm(), Redis::start()));
         let (rabbit, redis) = (rabbit.context("start RabbitMQ")?, redis.context("start Redis")?);
         let environment = [
             ("COLD_BROKER", rabbit.uri()),

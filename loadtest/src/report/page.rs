@@ -135,6 +135,7 @@ fn jobs(arms: &[ArmSummary]) -> String {
         "astray",
         "bad coverage",
         "compared",
+        "uncompared",
         "references",
     ];
     let mut rows = vec![row(head)];
@@ -148,6 +149,7 @@ fn jobs(arms: &[ArmSummary]) -> String {
             v.astray,
             v.bad_coverage,
             v.compared,
+            v.uncompared,
             v.references,
         ];
         rows.push([arm.name.clone()].into_iter().chain(counts.map(|c| number(c as f64))).collect());

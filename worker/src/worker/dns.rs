@@ -32,14 +32,16 @@ struct Flight {
     lookup: Open,
     /// Questions that are not answered yet, bit by index.
     open: u32,
+    /// When it was handed to the resolver.
+    asked: Instant,
     found: Found,
     questions: Vec<Question>,
 }
 
 struct Flights<'a> {
     run: &'a Run,
-    /// When the last piece was sent.
-    asked: Instant,
+    /// How many lookups were handed to the resolver.
+    begun: usize,
     /// How long the lookup that waited longest waited to be sent.
     waited: Duration,
     all: Vec<Option<Flight>>,
@@ -59,8 +61,8 @@ type Step<T> = Option<BoxFuture<'static, T>>;
 pub(super) async fn run(run: &Run, open: Vec<Open>) {
     let context = &run.context;
     let all = Vec::with_capacity(open.len());
-    let (asked, waited, done) = (Instant::now(), Duration::ZERO, Vec::new());
-    let mut flights = Flights { run, asked, waited, all, open: 0, done, slots: None };
+    let (waited, done) = (Duration::ZERO, Vec::new());
+    let mut flights = Flights { run, begun: 0, waited, all, open: 0, done, slots: None };
     let mut unsent: VecDeque<kudzu_dns::Question> = flights.build(open).into();
     flights.flush().await;
     // Room for every reply, so that the resolver never waits for this task. With the last
@@ -132,7 +134,9 @@ impl Flights<'_> {
             Some(mine) => mine.merge(slots),
             None => self.slots = Some(slots),
         }
-        self.asked = Instant::now();
+        let asked = Instant::now();
+        self.all[self.begun..before].iter_mut().flatten().for_each(|flight| flight.asked = asked);
+        self.begun = before;
         let now = unsent.partition_point(|q| place(q.token) < before);
         let questions: Vec<_> = unsent.drain(..now).collect();
         add(&self.run.context.stats.dns_questions, questions.len());
@@ -160,7 +164,8 @@ impl Flights<'_> {
                         qtype: q.qtype,
                     }));
                     let (found, answered) = (Found::default(), Vec::with_capacity(2));
-                    self.all.push(Some(Flight { lookup, open: wanted, found, questions: answered }));
+                    let asked = Instant::now();
+                    self.all.push(Some(Flight { lookup, open: wanted, asked, found, questions: answered }));
                     self.open += 1;
                 }
                 Ok(_) => self.refuse(lookup, Verdict::FormErr),
@@ -175,10 +180,13 @@ impl Flights<'_> {
     }
 
     fn take(&mut self, batch: Vec<Reply>) {
-        let since = self.asked.elapsed();
+        let now = Instant::now();
         for reply in batch {
             // What is not its way there and back it spent here, with the limits of resolvers.
-            self.waited = self.waited.max(since.saturating_sub(reply.rtt));
+            if let Some(Some(flight)) = self.all.get(place(reply.token)) {
+                let since = now.saturating_duration_since(flight.asked);
+                self.waited = self.waited.max(since.saturating_sub(reply.rtt));
+            }
             self.reply(&reply);
         }
     }
