@@ -24,23 +24,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// RFC 3339 text in UTC, to the second; a time beyond year 9999 is clamped.
+/// RFC 3339 text in UTC, to the second; a time before year 1 or beyond 9999 is clamped.
 pub fn rfc3339(at: UnixSeconds) -> String {
-    jiff::Timestamp::from_second(clamped(at)).map(|t| t.to_string()).unwrap_or_default()
+    let mut text = Vec::new();
+    push_rfc3339(&mut text, at);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 /// Appends what [`rfc3339`] gives, without an allocation of its own.
 pub fn push_rfc3339(out: &mut Vec<u8>, at: UnixSeconds) {
     const PRINTER: DateTimePrinter = DateTimePrinter::new();
-    if let Ok(t) = jiff::Timestamp::from_second(clamped(at)) {
+    // Up to the last time jiff has, 2 h before the end of year 9999.
+    let latest = jiff::Timestamp::MAX.as_second();
+    if let Ok(t) = jiff::Timestamp::from_second(at.clamp(-62_135_596_800, latest)) {
         // Writing to a vector cannot fail.
         let _ = PRINTER.print_timestamp(&t, out);
     }
-}
-
-/// The nearest time that RFC 3339 has a text for.
-fn clamped(at: UnixSeconds) -> UnixSeconds {
-    at.clamp(-62_135_596_800, 253_402_300_799)
 }
 
 /// Reads RFC 3339 text. Without an offset it is UTC; a date alone is its midnight.
@@ -89,6 +88,16 @@ mod tests {
             let mut text = b"at ".to_vec();
             push_rfc3339(&mut text, at);
             assert_eq!(String::from_utf8_lossy(&text), format!("at {}", rfc3339(at)));
+        }
+        for (at, text) in [
+            (i64::MIN, "0001-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (1_772_366_400, "2026-03-01T12:00:00Z"),
+            // Such a time once had no text at all.
+            (253_402_300_799, "9999-12-30T22:00:00Z"),
+            (i64::MAX, "9999-12-30T22:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(at), text);
         }
     }
 

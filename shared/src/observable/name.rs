@@ -152,11 +152,6 @@ fn unescape(rest: &[u8]) -> Option<(u8, usize)> {
     }
 }
 
-/// Whether text has an octet of a label as it is.
-const fn is_plain(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')
-}
-
 /// Writes wire form as text: no trailing dot (the root is `.`); letters, digits, `-`, `_`
 /// and a label `*` as they are, every other octet as `\DDD`.
 ///
@@ -171,12 +166,13 @@ pub fn fmt_wire(wire: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !std::mem::take(&mut first) {
             f.write_str(".")?;
         }
-        // Most labels are one run of plain octets.
-        for run in label.chunk_by(|a, b| is_plain(*a) && is_plain(*b)) {
-            match run {
-                [b, ..] if is_plain(*b) => f.write_str(std::str::from_utf8(run).unwrap_or_default())?,
-                [b'*'] if label.len() == 1 => f.write_str("*")?,
-                _ => run.iter().try_for_each(|b| write!(f, "\\{b:03}"))?,
+        for &b in label {
+            match b {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => {
+                    write!(f, "{}", char::from(b))?;
+                }
+                b'*' if label.len() == 1 => f.write_str("*")?,
+                _ => write!(f, "\\{b:03}")?,
             }
         }
     }

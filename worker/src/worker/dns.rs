@@ -145,6 +145,7 @@ impl Flights<'_> {
 
     fn build(&mut self, open: Vec<Open>) -> Vec<kudzu_dns::Question> {
         let mut questions = Vec::with_capacity(open.len());
+        let now = Instant::now();
         for lookup in open {
             let built = {
                 let asked = self.run.asked(&lookup);
@@ -164,8 +165,13 @@ impl Flights<'_> {
                         qtype: q.qtype,
                     }));
                     let (found, answered) = (Found::default(), Vec::with_capacity(2));
-                    let asked = Instant::now();
-                    self.all.push(Some(Flight { lookup, open: wanted, asked, found, questions: answered }));
+                    self.all.push(Some(Flight {
+                        lookup,
+                        open: wanted,
+                        asked: now,
+                        found,
+                        questions: answered,
+                    }));
                     self.open += 1;
                 }
                 Ok(_) => self.refuse(lookup, Verdict::FormErr),
