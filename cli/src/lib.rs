@@ -25,5 +25,15 @@ mod simulated;
 mod truth;
 mod view;
 
+/// Version, commit and profile: which build this is.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("KUDZU_COMMIT"),
+    ", profile ",
+    env!("KUDZU_PROFILE"),
+    ")"
+);
+
 pub use args::Cli;
 pub use command::run;

@@ -39,6 +39,20 @@ fn stderr(output: &Output) -> String {
 }
 
 #[test]
+fn it_says_which_build_it_is() {
+    let output = kudzu(&["version", "--format", "json"], b"");
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["version"], env!("CARGO_PKG_VERSION"));
+    let (commit, profile) = (said["commit"].as_str().unwrap(), said["profile"].as_str().unwrap());
+    // The tests' own folder has the name of the profile as well.
+    assert!(Path::new(env!("CARGO_BIN_EXE_kudzu")).parent().unwrap().ends_with(profile), "{profile}");
+    for args in [&["version"][..], &["--version"], &["pivot", "--version"]] {
+        let text = String::from_utf8(kudzu(args, b"").stdout).unwrap();
+        assert!(text.starts_with("kudzu") && text.contains(commit) && text.contains(profile), "{text}");
+    }
+}
+
+#[test]
 fn bad_indicators_are_named_and_nothing_is_asked() {
     let long_name = "a.".repeat(150) + "com";
     let mut huge = vec![b'x'; 10_000_000];

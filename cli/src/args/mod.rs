@@ -18,7 +18,7 @@ use simnet::Simnet;
 /// From one attacking address or domain to everything related to it, and to the domains
 /// from which the next attack is likely to come.
 #[derive(Debug, Parser)]
-#[command(name = "kudzu", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "kudzu", version = crate::VERSION, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 complete, 1 failed, 2 usage, 3 partial (deadline or interrupt).\n\
     Data goes to standard output, everything else to standard error.")]
 pub struct Cli {
@@ -108,6 +108,8 @@ pub enum Command {
     Explain(Explain),
     /// Look at the settings in force
     Config(Config),
+    /// Say which build this is
+    Version(Version),
     /// Print completions for a shell
     Completions(Completions),
 }
@@ -179,6 +181,14 @@ pub enum ConfigAction {
         #[arg(long, value_enum, default_value_t)]
         format: ListFormat,
     },
+}
+
+/// Options of `kudzu version`.
+#[derive(Debug, Args)]
+pub struct Version {
+    /// Form of the answer
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ListFormat,
 }
 
 /// Options of `kudzu completions`.

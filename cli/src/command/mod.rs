@@ -15,6 +15,7 @@ mod sources;
 mod submit;
 mod token;
 mod up;
+mod version;
 mod worker;
 mod worker_child;
 
@@ -47,6 +48,7 @@ pub async fn run(cli: Cli) -> Outcome {
         Command::Token(args) => token::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Config(args) => config::run(&global, &args),
+        Command::Version(args) => version::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

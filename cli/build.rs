@@ -1,0 +1,35 @@
+//! Tells the program from which commit and with which profile it is built.
+
+#![expect(clippy::disallowed_methods, reason = "what cargo tells a build script is in its environment")]
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=KUDZU_COMMIT");
+    // Each commit and each checkout writes a line there.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
+        println!("cargo::rerun-if-changed={log}");
+    }
+    // Where the sources come without their history, as in the build of an image.
+    let said = env::var("KUDZU_COMMIT").ok().filter(|commit| !commit.is_empty());
+    let commit = said.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
+    println!("cargo::rustc-env=KUDZU_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=KUDZU_PROFILE={}", profile().as_deref().unwrap_or("unknown"));
+    println!("cargo::rustc-env=KUDZU_TARGET={}", env::var("TARGET").as_deref().unwrap_or("unknown"));
+}
+
+/// Cargo names only the profile that one inherits from; the folder has the name itself.
+fn profile() -> Option<String> {
+    let out = env::var("OUT_DIR").ok()?;
+    let mut parts = Path::new(&out).components().rev().map(|c| c.as_os_str().to_string_lossy().into_owned());
+    parts.find(|part| part == "build")?;
+    parts.next()
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(args).output().ok().filter(|o| o.status.success())?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
