@@ -88,6 +88,9 @@ pub(crate) struct Window {
     share: f64,
     /// When what was cut grows by a quarter, and how far the window does.
     regrow: Option<(Instant, f64)>,
+    /// Where a cut window goes back to, twice as wide each round: all at once would be a burst
+    /// that overflows what holds a queue, and is lost as too much was.
+    back: f64,
     phase: Phase,
     round: Round,
     cohort: Cohort,
@@ -113,6 +116,7 @@ impl Window {
             pending: 0,
             share: 1.0,
             regrow: None,
+            back: 0.0,
             phase: Phase::Warm { rounds: 0 },
             round: Round { begin: now, answered: 0, limited: false },
             cohort: Cohort::new(0, now, Rtt::default().timeout(0)),
@@ -204,8 +208,13 @@ impl Window {
             && at <= now
         {
             self.share = (self.share * 1.25).min(1.0);
-            self.size = self.size.max((self.size * 1.25).min(size));
+            if self.back <= self.size {
+                self.size = self.size.max((self.size * 1.25).min(size));
+            }
             self.regrow = (self.share < 1.0 || self.size < size).then_some((now + REGROW, size));
+        }
+        if self.back > self.size {
+            self.size = (2.0 * self.size).min(self.back);
         }
         let number = self.now_step();
         if self.cohort.stop.is_none() && self.cohort.half <= now {
@@ -240,18 +249,19 @@ impl Window {
             self.tolerated = (0.0, None);
         }
         if let Phase::Trial { loss, size, share } = self.phase {
-            (self.size, self.share) = (size, share);
+            (self.back, self.share) = (size, share);
             if lost > chance(sends * BORNE) {
                 self.tolerated = (1.25 * lost / sends, Some(now + TOLERATED));
             } else {
-                self.size /= 2.0;
+                self.back /= 2.0;
                 self.share = (share * (1.0 - loss).min(0.5)).max(LEAST_SHARE);
             }
             self.regrow = Some((now + REGROW, size));
             self.phase = Phase::Steady { look: now + LOOK };
         } else if lost > chance(sends * (BORNE + self.tolerated.0)) {
             let loss = lost / sends;
-            self.phase = Phase::Trial { loss, size: self.size, share: self.share };
+            self.phase = Phase::Trial { loss, size: self.size.max(self.back), share: self.share };
+            self.back = 0.0;
             self.regrow = None;
             // Far below what gets through: a server that has too much then loses nothing.
             let cut = TRIAL.min(0.7 * (1.0 - loss));

@@ -22,6 +22,8 @@ pub struct Peer {
     pub capacity: Option<(f64, usize)>,
     /// When it is silent.
     pub away: fn(Duration) -> bool,
+    /// When it does nothing: what comes waits, and is dropped where too much does.
+    pub pause: Option<(Duration, Duration)>,
     /// Each answer comes so often.
     pub copies: u32,
     /// The answer's code and flags.
@@ -32,7 +34,7 @@ impl Default for Peer {
     fn default() -> Self {
         let ms = Duration::from_millis;
         let delay = (ms(10), ms(12));
-        Self { loss: 0.0, delay, capacity: None, away: |_| false, copies: 1, rcode: 0 }
+        Self { loss: 0.0, delay, capacity: None, away: |_| false, pause: None, copies: 1, rcode: 0 }
     }
 }
 
@@ -197,8 +199,10 @@ impl Net {
         let mut at = self.now;
         if let Some((rate, waiting)) = peer.capacity {
             let one = Duration::from_secs_f64(1.0 / rate);
-            let free = self.free_at[server].max(self.now);
-            if free.duration_since(self.now) > one * waiting as u32 {
+            let paused = peer.pause.filter(|(from, to)| (*from..*to).contains(&self.elapsed()));
+            let begins = paused.map_or(self.now, |(_, to)| self.begin + to);
+            let free = self.free_at[server].max(begins);
+            if free.duration_since(begins) > one * waiting as u32 {
                 return;
             }
             at = free + one;

@@ -93,6 +93,24 @@ fn after_an_outage_the_rate_is_back_soon() {
     }
 }
 
+/// A server that pauses: what comes meanwhile overflows its buffer.
+#[test]
+fn a_pause_costs_little_more_than_itself() {
+    let time = |pause: Duration| {
+        let pause = Some((ms(1500), ms(1500) + pause));
+        let peer = Peer { delay: (ms(50), ms(55)), capacity: Some((1e5, 1000)), pause, ..Peer::default() };
+        let mut net = Net::new(4, vec![peer; 2], |c| c.in_flight = 8000);
+        let time = net.ask(400_000, MINUTE);
+        assert_eq!(net.count(Verdict::Found), 400_000);
+        time
+    };
+    let without = time(ms(0));
+    for pause in [120, 200, 300, 500, 800] {
+        let with = time(ms(pause));
+        assert!(with <= without + ms(pause) + ms(1500), "{with:?} with {pause} ms, {without:?} without");
+    }
+}
+
 #[test]
 fn one_dead_server_of_eight_hardly_slows_the_rest() {
     let live = Peer { capacity: Some((5000.0, 300)), ..Peer::default() };
