@@ -21,6 +21,17 @@ use crate::process::Ids;
 const START: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
+/// Where a cluster under load departs from its defaults: the simulated internet is nobody's to spare.
+pub const UNSPARED: [&str; 7] = [
+    "worker.http_lookups=2048",
+    "rdap.rate=inf",
+    "rdap.in_flight=2048",
+    "pdns.rate=inf",
+    "pdns.in_flight=2048",
+    "certs.rate=inf",
+    "certs.in_flight=2048",
+];
+
 /// What a cluster is made of.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -86,7 +97,11 @@ impl Plan {
             scale: 0.02,
             faults,
             // Everything shares the processors: what waits for one is no failure.
-            settings: ["coordinator.window=2048", "dns.timeout_ms=10000"].map(String::from).to_vec(),
+            settings: [&UNSPARED[..], &["coordinator.window=2048", "dns.timeout_ms=10000"]]
+                .concat()
+                .into_iter()
+                .map(String::from)
+                .collect(),
             relays: true,
             calm: false,
         }
@@ -138,10 +153,10 @@ impl Cluster {
         std::fs::create_dir_all(&archive).context("make the archive's folder")?;
         let mut text = format!(
             "[dns]\nresolvers = [{}]\nown = true\ncheck = false\n\
-             [rdap]\nbootstrap = \"http://{}/bootstrap/\"\nallow_private = true\nrate = inf\nin_flight = 2048\n\
-             [pdns]\nurl = \"http://{}/pdns/query/\"\nallow_private = true\nrate = inf\nin_flight = 2048\n\
-             [certs]\nurl = \"http://{}/\"\nallow_private = true\nrate = inf\nin_flight = 2048\n\
-             [worker]\nhttp_lookups = 2048\n[archive]\nurl = \"file://{}\"\n",
+             [rdap]\nbootstrap = \"http://{}/bootstrap/\"\nallow_private = true\n\
+             [pdns]\nurl = \"http://{}/pdns/query/\"\nallow_private = true\n\
+             [certs]\nurl = \"http://{}/\"\nallow_private = true\n\
+             [archive]\nurl = \"file://{}\"\n",
             dns.join(", "),
             addrs.rdap,
             addrs.pdns,

@@ -105,6 +105,9 @@ pub fn figures(jobs: &[Job], stretches: &[Stretch], samples: &[Sample], verdict:
         for (process, share) in growth(samples, figure) {
             named.insert(format!("growth.{what}.{process}"), share);
         }
+        for (process, share) in rise(samples, figure) {
+            named.insert(format!("rise.{what}.{process}"), share);
+        }
     }
     named.extend(peaks(samples).into_iter().map(|(k, mib)| (format!("memory_mib.{k}"), mib)));
     named
@@ -210,28 +213,45 @@ const GROWING: [(&str, Figure); 3] = [
 /// straight line that fits best, as a share of what it had in the first half on average. Of
 /// processes that were never started again: what begins anew cannot show what grows.
 pub fn growth(samples: &[Sample], figure: Figure) -> Named {
+    of_survivors(samples, figure, |points| {
+        let (first, second) = points.split_at(points.len() / 2);
+        let mean = mean(first, |p| p.1);
+        let time = second.last()?.0 - second.first()?.0;
+        (mean > 0.0 && time > 0.0).then(|| slope(second) * time / mean)
+    })
+}
+
+/// How much more each process has in the last tenth than in the third, when all of it has begun:
+/// a step in between, which no line shows. Of processes that were never started again.
+pub fn rise(samples: &[Sample], figure: Figure) -> Named {
+    of_survivors(samples, figure, |points| {
+        let tenth = (points.len() / 10).max(1);
+        let begun = mean(points.get(2 * tenth..3 * tenth)?, |p| p.1);
+        let last = mean(&points[points.len() - tenth..], |p| p.1);
+        (begun > 0.0).then(|| last / begun - 1.0)
+    })
+}
+
+/// By the name of a process, from what it had when.
+fn of_survivors(samples: &[Sample], figure: Figure, of: impl Fn(&[(f64, f64)]) -> Option<f64>) -> Named {
     let mut series: BTreeMap<&str, Vec<(f64, Usage)>> = BTreeMap::new();
     for sample in samples {
         for (name, usage) in &sample.usage {
             series.entry(name).or_default().push((sample.at_s, *usage));
         }
     }
-    let grown = |series: &[(f64, Usage)]| {
-        let stays = series.windows(2).all(|w| w[0].1.id == w[1].1.id);
-        let (first, second) = series.split_at(series.len() / 2);
-        let mean = first.iter().map(|(_, u)| figure(u)).sum::<f64>() / first.len() as f64;
-        let points: Vec<(f64, f64)> = second.iter().map(|(at, u)| (*at, figure(u))).collect();
-        let time = points.last()?.0 - points.first()?.0;
-        (stays && mean > 0.0 && time > 0.0).then(|| slope(&points) * time / mean)
-    };
-    series.iter().filter_map(|(name, s)| Some(((*name).to_owned(), grown(s)?))).collect()
+    series.retain(|_, usages| usages.windows(2).all(|w| w[0].1.id == w[1].1.id));
+    let points = |usages: &[(f64, Usage)]| usages.iter().map(|(at, u)| (*at, figure(u))).collect::<Vec<_>>();
+    series.iter().filter_map(|(name, usages)| Some(((*name).to_owned(), of(&points(usages))?))).collect()
+}
+
+fn mean(points: &[(f64, f64)], of: fn(&(f64, f64)) -> f64) -> f64 {
+    points.iter().map(of).sum::<f64>() / points.len() as f64
 }
 
 /// Of the straight line that fits best.
 fn slope(points: &[(f64, f64)]) -> f64 {
-    let n = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let (x, y) = (mean(points, |p| p.0), mean(points, |p| p.1));
     let up: f64 = points.iter().map(|p| (p.0 - x) * (p.1 - y)).sum();
     let along: f64 = points.iter().map(|p| (p.0 - x).powi(2)).sum();
     if along > 0.0 { up / along } else { 0.0 }
@@ -280,6 +300,11 @@ mod tests {
         let rises = |n: i32| sample(f64::from(n), 1, 1_000 + 10 * u64::try_from(n).unwrap(), 0.0);
         let grown = growth(&(0..100).map(rises).collect::<Vec<_>>(), GROWING[0].1)["coordinator-1"];
         assert!((0.35..0.45).contains(&grown), "{grown}");
+        let step = |n: i32| sample(f64::from(n), 1, if n < 40 { 1_000 } else { 4_000 }, 0.0);
+        let steps: Vec<Sample> = (0..100).map(step).collect();
+        assert!(growth(&steps, GROWING[0].1)["coordinator-1"].abs() < 0.01);
+        let risen = rise(&steps, GROWING[0].1)["coordinator-1"];
+        assert!((risen - 3.0).abs() < 0.01, "{risen}");
         let anew = |n: i32| sample(f64::from(n), u32::from(n > 50), 1_000, 0.0);
         assert!(growth(&(0..100).map(anew).collect::<Vec<_>>(), GROWING[0].1).is_empty());
     }
