@@ -1,6 +1,7 @@
 //! The kudzu command: arguments, the assembly of all parts in one process, and what people
 //! and scripts read.
 
+pub mod allocator;
 mod allowance;
 pub mod args;
 mod chunks;

@@ -34,3 +34,26 @@ fn main() -> ExitCode {
         });
     console.finish(outcome)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use kudzu_cli::allocator;
+
+    fn resident_kib() -> u64 {
+        let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("Linux says it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    #[test]
+    fn what_is_freed_is_given_back() {
+        let before = resident_kib();
+        let held: Vec<Vec<u8>> = (0..100_000).map(|n| vec![n as u8; 1_000]).collect();
+        assert!(resident_kib() > before + 90_000, "it is in use");
+        drop(held);
+        allocator::give_back();
+        assert!(resident_kib() < before + 20_000, "{} KiB, {before} before", resident_kib());
+    }
+}

@@ -23,7 +23,7 @@ use crate::cluster::{Backs, name};
 use crate::console::tell;
 use crate::exit::{End, Failure, Outcome};
 use crate::view::forms::Forms;
-use crate::{embedded, interrupt, settings};
+use crate::{allocator, embedded, interrupt, settings};
 
 /// How long what runs may take to be left.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -73,6 +73,7 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         sweep: millis(config.coordinator.sweep_ms),
         retention: config.archive.retention(),
         peers: Arc::new(forward::HttpPeers { http: http.clone(), secret: secret.clone() }),
+        after_large: allocator::give_back,
     };
     let connections = usize::try_from(config.api.connections).unwrap_or(usize::MAX);
     let broker: Arc<dyn Broker> = Arc::new(backs.broker.clone());

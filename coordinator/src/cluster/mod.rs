@@ -64,6 +64,9 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// How it asks others.
     pub peers: Arc<dyn Peers>,
+    /// Called when a large result has left memory: an allocator that keeps what is freed may
+    /// give it back.
+    pub after_large: fn(),
 }
 
 struct Shared {

@@ -17,6 +17,9 @@ const PIECE: usize = 4 << 20;
 /// Pieces that wait to be written.
 const WAITING: usize = 2;
 
+/// Nodes of a tree whose memory is worth the time to give it back.
+const LARGE: u64 = 100_000;
+
 /// Why a result is not in the archive.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultError {
@@ -31,7 +34,8 @@ pub enum ResultError {
     Panicked(JobId),
 }
 
-/// Writes a result under a take-over; it counts only once the job's end says so.
+/// Writes a result under a take-over; it counts only once the job's end says so. Calls
+/// `after_large` when one of 100,000 nodes or more is no longer in memory.
 ///
 /// # Errors
 /// When the archive fails.
@@ -40,6 +44,7 @@ pub async fn write(
     id: JobId,
     epoch: u32,
     result: JobResult,
+    after_large: fn(),
 ) -> Result<ResultRecord, ResultError> {
     let (tx, mut pieces) = mpsc::channel::<Bytes>(WAITING);
     // Heavy on the processor, so beside the runtime's threads.
@@ -64,7 +69,12 @@ pub async fn write(
     let record = written.map_err(|e| ResultError::Write(id, e))?;
     let ranked = ranking.await.map_err(|_| ResultError::Panicked(id))?;
     let candidates = ranked.map_err(|e| ResultError::Write(id, e.into()))?;
+    // Nobody holds the result any more. Beside the write, so that nobody waits for it longer.
+    let given_back = (record.nodes >= LARGE).then(|| tokio::task::spawn_blocking(after_large));
     shelf.put_candidates(id, epoch, &candidates).await.map_err(failed)?;
+    if let Some(given_back) = given_back {
+        given_back.await.map_err(|_| ResultError::Panicked(id))?;
+    }
     Ok(ResultRecord { pieces: count, ..record })
 }
 
