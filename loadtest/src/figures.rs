@@ -99,7 +99,7 @@ pub fn figures(jobs: &[Job], stretches: &[Stretch], samples: &[Sample], verdict:
             of_sizes(load, &jobs, &mut named);
         }
         let jobs: Vec<&Job> = jobs.iter().filter(|j| stretch.loads.contains(&j.load)).collect();
-        of_stretch(stretch, &jobs, &mut named);
+        of_stretch(stretch, &jobs, samples, &mut named);
     }
     for (what, figure) in GROWING {
         for (process, share) in growth(samples, figure) {
@@ -163,7 +163,7 @@ fn of_sizes(load: &str, jobs: &[&Job], named: &mut Named) {
 }
 
 /// What the processes did meanwhile, under the name of the first load.
-fn of_stretch(stretch: &Stretch, jobs: &[&Job], named: &mut Named) {
+fn of_stretch(stretch: &Stretch, jobs: &[&Job], samples: &[Sample], named: &mut Named) {
     let Stretch { loads, before, after } = stretch;
     let Some(load) = loads.first() else { return };
     let (questions, nodes) = (
@@ -196,6 +196,9 @@ fn of_stretch(stretch: &Stretch, jobs: &[&Job], named: &mut Named) {
     let held = |s: &Sample| s.by_kind(|u| u.memory as f64).get("coordinator").copied();
     if let (Some(was), Some(is), true) = (held(before), held(after), nodes > 0.0 && jobs.len() == 1) {
         note("bytes_a_node".into(), (is - was) / nodes);
+        let meanwhile = samples.iter().filter(|s| (before.at_s..=after.at_s).contains(&s.at_s));
+        let peak = meanwhile.filter_map(held).fold(is, f64::max);
+        note("peak_bytes_a_node".into(), (peak - was) / nodes);
     }
 }
 
@@ -325,12 +328,14 @@ mod tests {
             before: sample(1.0, 1, 5_000, 0.5),
             after: sample(3.0, 1, 20_000, 0.55),
         };
-        let named = figures(&[job], &[stretch], &[], Verdict { jobs: 1, ..Verdict::default() });
+        let samples = [sample(0.5, 1, 90_000, 0.5), sample(2.0, 1, 45_000, 0.5)];
+        let named = figures(&[job], &[stretch], &samples, Verdict { jobs: 1, ..Verdict::default() });
         let near = |name: &str, want: f64| {
             assert!((named[name] - want).abs() < want / 500.0, "{name}: {}", named[name])
         };
         near("job.cpu_us_a_question.coordinator", 50.0);
         near("job.bytes_a_node", 150.0);
+        near("job.peak_bytes_a_node", 400.0);
         near("job.questions_a_second", 500.0);
         near("job.complete_s.max", 2.0);
         near("job.first_tree_s.p50", 0.25);
