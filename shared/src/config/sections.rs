@@ -372,7 +372,7 @@ impl Default for Coordinator {
             task_delay_ms: 5,
             rounds: 2,
             redispatch_ms: 60_000,
-            jobs: 16,
+            jobs: 64,
             open: 10_000,
             hold_ms: 600_000,
             sweep_ms: 5_000,

@@ -52,14 +52,15 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, service: Servic
 /// Seconds that a 429 asks to wait for.
 const RETRY_AFTER: u64 = 1;
 
-/// Counts, waits and fails as wanted. The bootstrap files never fail: in the world they are another's.
+/// Counts, waits and fails as wanted. The bootstrap files never fail and are not counted: in the
+/// world they are another's.
 async fn disturb(State(context): State<Context>, request: Request, next: Next) -> Response {
     let Shared { chaos, counters, .. } = &context.shared;
-    counters.http(context.service);
     let path = request.uri().path_and_query().map_or("", |p| p.as_str());
     if context.service == Service::Rdap && path.starts_with("/bootstrap/") {
         return next.run(request).await;
     }
+    counters.http(context.service);
     let (fault, delay) = chaos.http(context.service, path);
     if !delay.is_zero() {
         tokio::select! {
