@@ -324,7 +324,7 @@ impl Default for HttpLimits {
 pub struct Worker {
     /// DNS lookups in flight.
     pub lookups: u32,
-    /// HTTP lookups in flight.
+    /// HTTP lookups in flight; half of them with one upstream at most.
     pub http_lookups: u32,
     /// Octets of the cache in memory.
     pub cache_bytes: u64,

@@ -9,6 +9,7 @@
 mod guard;
 mod request;
 mod retry_after;
+mod slots;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use kudzu_shared::source::Class;
 use kudzu_shared::time::Clock;
 use reqwest::header::{ACCEPT, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Client, StatusCode};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use slots::{Slot, Slots};
 use tokio::time::Instant;
 use url::Url;
 
@@ -54,7 +55,7 @@ pub struct Http {
     limits: HttpLimits,
     limiter: Arc<dyn Limiter>,
     breakers: Breakers,
-    slots: Semaphore,
+    slots: Slots,
     clock: Arc<dyn Clock>,
 }
 
@@ -72,7 +73,7 @@ enum Step {
 }
 
 impl Http {
-    /// A client that has `slots` exchanges open at most.
+    /// A client that has `slots` exchanges open at most, and half of them with one upstream.
     ///
     /// # Errors
     /// When the client cannot be made.
@@ -90,7 +91,7 @@ impl Http {
             limits,
             limiter,
             breakers: Breakers::new(settings, rand::random(), BREAKERS),
-            slots: Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)),
+            slots: Slots::new(slots),
             clock,
         })
     }
@@ -135,7 +136,7 @@ impl Http {
         upstream: &str,
         limit: &Limit,
         end: Option<Instant>,
-    ) -> Result<(SemaphorePermit<'_>, Permit), Verdict> {
+    ) -> Result<(Slot<'_>, Permit), Verdict> {
         loop {
             if let (Some(until), Some(end)) = (self.limiter.penalised_until(upstream), end)
                 && until >= end
@@ -151,7 +152,7 @@ impl Http {
                 let throttled = self.limiter.penalised_until(upstream).is_some();
                 return Err(if throttled { Verdict::Throttled } else { Verdict::Deadline });
             };
-            let Some(Ok(slot)) = before(end, self.slots.acquire()).await else {
+            let Some(Ok(slot)) = before(end, self.slots.acquire(upstream)).await else {
                 return Err(Verdict::Deadline);
             };
             if self.limiter.penalised_until(upstream).is_none() {
