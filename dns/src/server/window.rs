@@ -56,6 +56,8 @@ struct Cohort {
     stop: Option<u32>,
     half: Instant,
     end: Instant,
+    /// After how long its sends were given up when it began.
+    timeout: Duration,
     answered: u32,
     lost: u32,
 }
@@ -63,7 +65,7 @@ struct Cohort {
 impl Cohort {
     fn new(first: u32, now: Instant, timeout: Duration) -> Self {
         let (half, end) = (now + timeout, now + 2 * timeout + ROUND);
-        Self { first, stop: None, half, end, answered: 0, lost: 0 }
+        Self { first, stop: None, half, end, timeout, answered: 0, lost: 0 }
     }
 
     fn holds(&self, step: u32) -> bool {
@@ -217,6 +219,11 @@ impl Window {
             self.size = (2.0 * self.size).min(self.back);
         }
         let number = self.now_step();
+        // A pause makes timeouts long. A trial must not last as long: what it is to show is known
+        // as soon as they are short again.
+        if matches!(self.phase, Phase::Trial { .. }) && 2 * timeout <= self.cohort.timeout {
+            self.cohort = Cohort::new(number, now, timeout);
+        }
         if self.cohort.stop.is_none() && self.cohort.half <= now {
             self.cohort.stop = Some(number);
         }
@@ -310,4 +317,40 @@ impl Window {
 /// More than this hardly happens by chance where so many are expected.
 fn chance(expected: f64) -> f64 {
     expected + 4.0 * expected.sqrt() + 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    /// A server whose machine stood still answers late and loses, then is as quick as before.
+    #[test]
+    fn a_trial_after_a_pause_is_as_short_as_answers_are() {
+        let (mut rtt, mut now) = (Rtt::default(), Instant::now());
+        let mut window = Window::new(None, now);
+        for n in 0..40 {
+            rtt.sample(MS * if n % 2 == 0 { 50 } else { 700 });
+        }
+        assert!(rtt.timeout(0) >= MS * 1000);
+        let pass = |window: &mut Window, rtt: &Rtt, now: &mut Instant, lost: bool| {
+            for _ in 0..20 {
+                let step = window.sent();
+                if lost { window.lost(step) } else { window.answered(step) }
+            }
+            *now += MS * 10;
+            window.turn(*now, rtt);
+        };
+        while !matches!(window.phase, Phase::Trial { .. }) {
+            pass(&mut window, &rtt, &mut now, true);
+        }
+        let begin = now;
+        while matches!(window.phase, Phase::Trial { .. }) {
+            (0..20).for_each(|_| rtt.sample(MS * 50));
+            pass(&mut window, &rtt, &mut now, false);
+        }
+        let lasted = now - begin;
+        assert!(lasted <= MS * 500, "{lasted:?}");
+    }
 }
