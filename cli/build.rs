@@ -6,6 +6,9 @@ use std::env;
 use std::path::Path;
 use std::process::Command;
 
+/// What the program is made of.
+const SOURCES: [&str; 8] = ["cli", "coordinator", "datagram", "dns", "servers", "shared", "simnet", "worker"];
+
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=KUDZU_COMMIT");
@@ -13,9 +16,17 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
-    // Where the sources come without their history, as in the build of an image.
+    // Where somebody changed what is built since.
+    for folder in SOURCES {
+        println!("cargo::rerun-if-changed=../{folder}/src");
+    }
+    // Where the sources come without their history.
     let said = env::var("KUDZU_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let commit = said.or_else(|| git(&["rev-parse", "--short=12", "HEAD"]));
+    let changed =
+        git(&["status", "--porcelain", "--untracked-files=no", "--", "..", ":!../docs", ":!../loadtest"])
+            .is_some_and(|changes| !changes.is_empty());
+    let mark = if changed { "-changed" } else { "" };
+    let commit = said.or_else(|| Some(git(&["rev-parse", "--short=12", "HEAD"])? + mark));
     println!("cargo::rustc-env=KUDZU_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
     println!("cargo::rustc-env=KUDZU_PROFILE={}", profile().as_deref().unwrap_or("unknown"));
     println!("cargo::rustc-env=KUDZU_TARGET={}", env::var("TARGET").as_deref().unwrap_or("unknown"));

@@ -37,7 +37,7 @@ fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{fs, thread};
 
     use kudzu_cli::allocator;
 
@@ -50,10 +50,12 @@ mod tests {
     #[test]
     fn what_is_freed_is_given_back() {
         let before = resident_kib();
-        let held: Vec<Vec<u8>> = (0..100_000).map(|n| vec![n as u8; 1_000]).collect();
+        // As in a job: one thread makes it, another is the last to hold it, a third gives back.
+        let held = thread::spawn(|| (0..100_000).map(|n| vec![n as u8; 1_000]).collect::<Vec<_>>());
+        let held = held.join().expect("it only allocates");
         assert!(resident_kib() > before + 90_000, "it is in use");
-        drop(held);
-        allocator::give_back();
+        thread::spawn(move || drop(held)).join().expect("it only frees");
+        thread::spawn(allocator::give_back).join().expect("it only gives back");
         assert!(resident_kib() < before + 20_000, "{} KiB, {before} before", resident_kib());
     }
 }

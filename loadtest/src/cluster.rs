@@ -21,7 +21,8 @@ use crate::process::Ids;
 const START: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Where a cluster under load departs from its defaults: the simulated internet is nobody's to spare.
+/// Where every cluster of this program departs from the defaults: the simulated internet is
+/// nobody's to spare. What a plan sets comes on top.
 pub const UNSPARED: [&str; 7] = [
     "worker.http_lookups=2048",
     "rdap.rate=inf",
@@ -50,7 +51,7 @@ pub struct Plan {
     pub scale: f64,
     /// How it answers.
     pub faults: Faults,
-    /// Further settings, as of `--set`.
+    /// Settings, as of `--set`, on top of [`UNSPARED`].
     pub settings: Vec<String>,
     /// Whether members reach the broker and Redis through relays that can be broken.
     pub relays: bool,
@@ -97,11 +98,7 @@ impl Plan {
             scale: 0.02,
             faults,
             // Everything shares the processors: what waits for one is no failure.
-            settings: [&UNSPARED[..], &["coordinator.window=2048", "dns.timeout_ms=10000"]]
-                .concat()
-                .into_iter()
-                .map(String::from)
-                .collect(),
+            settings: ["coordinator.window=2048", "dns.timeout_ms=10000"].map(String::from).to_vec(),
             relays: true,
             calm: false,
         }
@@ -113,7 +110,8 @@ impl Cluster {
     ///
     /// # Errors
     /// When something of it does not start; its logs go with it.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+    pub async fn start(mut plan: Plan) -> anyhow::Result<Self> {
+        plan.settings = [UNSPARED.map(String::from).to_vec(), plan.settings].concat();
         let folder = tempfile::Builder::new().prefix("kudzu-loadtest-").tempdir().context("make a folder")?;
         let redis = Redis::start().context("start Redis")?;
         let rabbit = if plan.calm { RabbitMq::start_calm() } else { RabbitMq::start() };

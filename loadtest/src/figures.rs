@@ -224,7 +224,7 @@ pub fn growth(samples: &[Sample], figure: Figure) -> Named {
     })
 }
 
-/// How much more each process has in the last tenth than in the third, when all of it has begun:
+/// How much more each process has in the last tenth than in the third tenth, when all has begun:
 /// a step in between, which no line shows. Of processes that were never started again.
 pub fn rise(samples: &[Sample], figure: Figure) -> Named {
     of_survivors(samples, figure, |points| {

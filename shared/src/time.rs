@@ -34,7 +34,7 @@ pub fn rfc3339(at: UnixSeconds) -> String {
 /// Appends what [`rfc3339`] gives, without an allocation of its own.
 pub fn push_rfc3339(out: &mut Vec<u8>, at: UnixSeconds) {
     const PRINTER: DateTimePrinter = DateTimePrinter::new();
-    // Up to the last time jiff has, 2 h before the end of year 9999.
+    // Up to the last time jiff has, 26 h before the end of year 9999.
     let latest = jiff::Timestamp::MAX.as_second();
     if let Ok(t) = jiff::Timestamp::from_second(at.clamp(-62_135_596_800, latest)) {
         // Writing to a vector cannot fail.

@@ -54,7 +54,8 @@ pub async fn write(
         move || serde_json::to_vec(result.candidates())
     });
     let writing = tokio::task::spawn_blocking(move || {
-        let mut out = Pieces { tx, buffer: Vec::with_capacity(PIECE) };
+        // Most trees are far smaller than a piece.
+        let mut out = Pieces { tx, buffer: Vec::new() };
         let written = result.tree.write_ndjson(&mut out, result.partial)?;
         out.flush_piece()?;
         record(&result, &written)
@@ -69,12 +70,16 @@ pub async fn write(
     let record = written.map_err(|e| ResultError::Write(id, e))?;
     let ranked = ranking.await.map_err(|_| ResultError::Panicked(id))?;
     let candidates = ranked.map_err(|e| ResultError::Write(id, e.into()))?;
-    // Nobody holds the result any more. Beside the write, so that nobody waits for it longer.
-    let given_back = (record.nodes >= LARGE).then(|| tokio::task::spawn_blocking(after_large));
-    shelf.put_candidates(id, epoch, &candidates).await.map_err(failed)?;
-    if let Some(given_back) = given_back {
-        given_back.await.map_err(|_| ResultError::Panicked(id))?;
-    }
+    let given_back = async {
+        // Nobody holds the result any more. Waited for, so that the next job finds the memory.
+        if record.nodes >= LARGE
+            && let Err(error) = tokio::task::spawn_blocking(after_large).await
+        {
+            tracing::warn!(%error, job = %id, "memory is not given back");
+        }
+    };
+    let (put, ()) = tokio::join!(shelf.put_candidates(id, epoch, &candidates), given_back);
+    put.map_err(failed)?;
     Ok(ResultRecord { pieces: count, ..record })
 }
 

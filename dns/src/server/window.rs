@@ -56,8 +56,6 @@ struct Cohort {
     stop: Option<u32>,
     half: Instant,
     end: Instant,
-    /// After how long its sends were given up when it began.
-    timeout: Duration,
     answered: u32,
     lost: u32,
 }
@@ -65,7 +63,7 @@ struct Cohort {
 impl Cohort {
     fn new(first: u32, now: Instant, timeout: Duration) -> Self {
         let (half, end) = (now + timeout, now + 2 * timeout + ROUND);
-        Self { first, stop: None, half, end, timeout, answered: 0, lost: 0 }
+        Self { first, stop: None, half, end, answered: 0, lost: 0 }
     }
 
     fn holds(&self, step: u32) -> bool {
@@ -219,10 +217,11 @@ impl Window {
             self.size = (2.0 * self.size).min(self.back);
         }
         let number = self.now_step();
-        // A pause makes timeouts long. A trial must not last as long: what it is to show is known
-        // as soon as they are short again.
-        if matches!(self.phase, Phase::Trial { .. }) && 2 * timeout <= self.cohort.timeout {
-            self.cohort = Cohort::new(number, now, timeout);
+        // A pause makes timeouts long. A trial must not last as long: where they are short again,
+        // one that begins now is over sooner.
+        let sooner = Cohort::new(number, now, timeout);
+        if matches!(self.phase, Phase::Trial { .. }) && sooner.end < self.cohort.end {
+            self.cohort = sooner;
         }
         if self.cohort.stop.is_none() && self.cohort.half <= now {
             self.cohort.stop = Some(number);
@@ -231,7 +230,8 @@ impl Window {
             let of = std::mem::replace(&mut self.cohort, Cohort::new(number, now, timeout));
             self.judge(f64::from(of.answered + of.lost), f64::from(of.lost), now);
         }
-        if round.limited {
+        // On its way back it grows anyhow, which says nothing of what more would bring.
+        if round.limited && self.back <= self.size {
             self.grow(rate, now);
         }
         self.size = self.size.clamp(LEAST.min(self.most), self.most);
@@ -325,9 +325,9 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A server whose machine stood still answers late and loses, then is as quick as before.
-    #[test]
-    fn a_trial_after_a_pause_is_as_short_as_answers_are() {
+    /// A server whose machine stood still answers late and loses, and is as quick as before after
+    /// so many more rounds. How long the trial takes that comes of it.
+    fn trial(late: u32) -> Duration {
         let (mut rtt, mut now) = (Rtt::default(), Instant::now());
         let mut window = Window::new(None, now);
         for n in 0..40 {
@@ -345,12 +345,24 @@ mod tests {
         while !matches!(window.phase, Phase::Trial { .. }) {
             pass(&mut window, &rtt, &mut now, true);
         }
-        let begin = now;
+        let (begin, mut rounds) = (now, 0);
         while matches!(window.phase, Phase::Trial { .. }) {
-            (0..20).for_each(|_| rtt.sample(MS * 50));
+            if rounds >= late {
+                rtt.sample(MS * 50);
+            }
+            rounds += 1;
             pass(&mut window, &rtt, &mut now, false);
         }
-        let lasted = now - begin;
-        assert!(lasted <= MS * 500, "{lasted:?}");
+        now - begin
+    }
+
+    #[test]
+    fn a_trial_after_a_pause_is_as_short_as_answers_are() {
+        let long = trial(u32::MAX);
+        assert!(long >= MS * 2000, "{long:?}: nothing to cut");
+        assert!(trial(0) <= MS * 600, "{:?}", trial(0));
+        for late in [50, 150, 200, 240, 290] {
+            assert!(trial(late) <= long, "{:?}, {late} rounds late", trial(late));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What people read of a run.
 
 use super::{ArmSummary, Summary};
+use crate::cluster::UNSPARED;
 use crate::scenario::{Bound, Judged};
 
 /// How what is told was measured.
@@ -287,7 +288,7 @@ fn clusters(arms: &[ArmSummary]) -> String {
             s.tenants.to_string(),
             format!("seed {} scale {}", s.seed, s.scale),
             format!("{} ms{}", s.latency_ms, slow.unwrap_or_default()),
-            format!("`{}`", s.settings.join(" ")),
+            format!("`{} {}`", UNSPARED.join(" "), s.settings.join(" ")),
         ]);
     }
     table(&rows)

@@ -7,7 +7,7 @@ use kudzu_simnet::{Faults, Service, Slow};
 use serde::{Deserialize, Serialize};
 
 use super::{FaultKind, FaultSpec};
-use crate::cluster::{Plan, UNSPARED};
+use crate::cluster::Plan;
 
 /// What a scenario or an arm says of its cluster.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -40,7 +40,7 @@ pub struct ClusterSpec {
     /// One of its services that is slower than the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub slow: Option<SlowSpec>,
-    /// Settings, as of `--set`, on top of [`UNSPARED`]; those of an arm come on top.
+    /// Settings, as of `--set`, on top of [`crate::cluster::UNSPARED`]; those of an arm come on top.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub settings: Vec<String>,
     /// Whether idle RabbitMQ spins, as it does where nobody says otherwise.
@@ -99,7 +99,7 @@ impl Default for Shape {
             jitter_ms: 0,
             loss: 0.0,
             slow: None,
-            settings: UNSPARED.map(String::from).to_vec(),
+            settings: Vec::new(),
             spin: false,
         }
     }

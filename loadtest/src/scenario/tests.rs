@@ -1,5 +1,4 @@
 use super::*;
-use crate::cluster::UNSPARED;
 
 fn parse(text: &str) -> Result<Scenario, Error> {
     Scenario::parse("test", text)
@@ -63,8 +62,7 @@ fn an_arm_is_the_scenario_but_for_what_it_says() {
     let arms = scenario.all_arms();
     let shapes: Vec<Shape> = arms.iter().map(|arm| scenario.shape(arm)).collect();
     assert_eq!((shapes[0].workers, shapes[1].workers, shapes[0].scale), (1, 3, 0.5));
-    // On top of what all have.
-    assert_eq!(shapes[0].settings[UNSPARED.len()..], ["a=1", "b=2"]);
+    assert_eq!(shapes[0].settings, ["a=1", "b=2"]);
     assert_eq!(arms[0].loads[0].name, "job");
     assert_eq!(arms[1].loads[0].pace(), Ok(Pace::Open { rate: 2.0, seconds: 3.0 }));
 }

@@ -25,7 +25,7 @@ pub(super) fn check(config: &mut Config, layers: &mut Layers) {
     telemetry(config, layers);
     api(config, layers);
     let coordinator = &config.coordinator;
-    within(layers, "coordinator.jobs", coordinator.jobs, 1..=1_000);
+    within(layers, "coordinator.jobs", coordinator.jobs, 1..=200);
     within(layers, "coordinator.open", coordinator.open, 1..=1_000_000);
     within(layers, "coordinator.hold_ms", coordinator.hold_ms, 1_000..=DAY_MS);
     within(layers, "coordinator.sweep_ms", coordinator.sweep_ms, 100..=DAY_MS);

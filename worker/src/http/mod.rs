@@ -102,7 +102,7 @@ impl Http {
             Some(id) => format!("{host} {id}"),
             None => host.clone(),
         };
-        let (slot, permit) = match self.turn(&key, &request.limit, end).await {
+        let (slot, permit) = match self.turn(&key, &host, &request.limit, end).await {
             Ok(turn) => turn,
             Err(verdict) => return Step::Failed(verdict),
         };
@@ -134,6 +134,7 @@ impl Http {
     async fn turn(
         &self,
         upstream: &str,
+        host: &str,
         limit: &Limit,
         end: Option<Instant>,
     ) -> Result<(Slot<'_>, Permit), Verdict> {
@@ -152,7 +153,7 @@ impl Http {
                 let throttled = self.limiter.penalised_until(upstream).is_some();
                 return Err(if throttled { Verdict::Throttled } else { Verdict::Deadline });
             };
-            let Some(Ok(slot)) = before(end, self.slots.acquire(upstream)).await else {
+            let Some(Ok(slot)) = before(end, self.slots.acquire(host)).await else {
                 return Err(Verdict::Deadline);
             };
             if self.limiter.penalised_until(upstream).is_none() {
