@@ -107,7 +107,8 @@ impl Pieces {
         if self.buffer.is_empty() {
             return Ok(());
         }
-        let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
+        let next = if self.buffer.len() < PIECE { Vec::new() } else { Vec::with_capacity(PIECE) };
+        let piece = std::mem::replace(&mut self.buffer, next);
         self.tx.blocking_send(piece.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }

@@ -11,7 +11,7 @@ const CHUNK: u32 = 2_048;
 /// Chunks of one thread that may wait.
 const WAITING: usize = 2;
 /// Octets that the lines of a node mostly stay below, its pairs' included.
-const LINES: usize = 320;
+pub const LINES: usize = 320;
 /// Threads at most: one puts out what they make, and has its limits.
 const THREADS: usize = 8;
 

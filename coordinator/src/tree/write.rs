@@ -8,9 +8,12 @@ use kudzu_shared::time::{push_rfc3339, rfc3339};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::chunks::{self, Chunk};
+use super::chunks::{self, Chunk, LINES};
 use super::{EdgeView, NodeView, Said, StubView, Tree};
 use crate::hex;
+
+/// Octets that are hashed and written at a time, at most.
+const BUFFER: usize = 1 << 18;
 
 /// The schema's name and major version.
 pub const SCHEMA: &str = "kudzu.tree/1";
@@ -58,7 +61,8 @@ impl Tree {
     /// # Errors
     /// Those of the writer.
     pub fn write_ndjson(&self, out: &mut dyn Write, partial: Option<&str>) -> io::Result<Written> {
-        let mut w = BufWriter::with_capacity(1 << 18, Hashing { inner: out, hash: Sha256::new() });
+        let hashing = Hashing { inner: out, hash: Sha256::new() };
+        let mut w = BufWriter::with_capacity((self.len() as usize * LINES).min(BUFFER), hashing);
         line(&mut w, &self.head())?;
         let (mut edges, mut stubs) = (0, 0);
         chunks::each(self, |chunk| {
