@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use kudzu_cli::{Cli, console::Console, exit, files, interrupt};
+use kudzu_cli::{Cli, allocator, console::Console, exit, files, interrupt};
 use kudzu_shared::telemetry::otlp;
 
 /// Millions of small pieces pass between tasks: a quarter of the time went into the system's
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     files::raise_limit();
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .on_thread_park(allocator::when_idle)
         .build()
         .map_err(|e| exit::Failure::failed(format!("start the runtime: {e}")))
         .and_then(|runtime| {
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
 mod tests {
     use std::{fs, thread};
 
-    use kudzu_cli::allocator;
+    use super::*;
 
     fn resident_kib() -> u64 {
         let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
@@ -51,11 +52,11 @@ mod tests {
     fn what_is_freed_is_given_back() {
         let before = resident_kib();
         // As in a job: one thread makes it, another is the last to hold it, a third gives back.
-        let held = thread::spawn(|| (0..100_000).map(|n| vec![n as u8; 1_000]).collect::<Vec<_>>());
-        let held = held.join().expect("it only allocates");
+        let held: Vec<Vec<u8>> = (0..100_000).map(|n| vec![n as u8; 1_000]).collect();
         assert!(resident_kib() > before + 90_000, "it is in use");
         thread::spawn(move || drop(held)).join().expect("it only frees");
         thread::spawn(allocator::give_back).join().expect("it only gives back");
+        allocator::when_idle();
         assert!(resident_kib() < before + 20_000, "{} KiB, {before} before", resident_kib());
     }
 }

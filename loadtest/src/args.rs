@@ -68,20 +68,33 @@ pub struct Run {
 #[command(next_help_heading = "Load")]
 pub struct Smaller {
     /// Multiply the size of the world by this
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", value_parser = positive)]
     pub size: Option<f64>,
     /// How long loads with a rate go on
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub seconds: Option<f64>,
     /// Jobs at once, at most
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
     /// Jobs a second of loads with a rate; checks count all the same
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = positive)]
     pub rate: Option<f64>,
     /// Run this arm only (repeatable)
     #[arg(long, value_name = "NAME")]
     pub arm: Vec<String>,
+}
+
+/// The most of anything that is asked for: more is a slip of the finger, and fills memory.
+const MOST: f64 = 1e6;
+
+fn positive(text: &str) -> Result<f64, String> {
+    let fits = |x: &f64| *x > 0.0 && *x <= MOST;
+    text.parse().ok().filter(fits).ok_or_else(|| format!("give a number above 0, up to {MOST}"))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let fits = |n: &usize| (1..=MOST as usize).contains(n);
+    text.parse().ok().filter(fits).ok_or_else(|| format!("give a whole number from 1 to {MOST}"))
 }
 
 /// A cluster that runs already.

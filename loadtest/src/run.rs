@@ -68,6 +68,10 @@ pub async fn run(options: &Options) -> anyhow::Result<(Summary, PathBuf)> {
     let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("read the clock")?;
     let date = kudzu_shared::time::rfc3339(i64::try_from(since_epoch.as_secs())?);
     let mut machine = tokio::task::block_in_place(|| Machine::here(&options.kudzu));
+    let day = date.split('T').next().unwrap_or_default();
+    let folder = options.out.clone().unwrap_or_else(|| report::folder(&options.root, day, &scenario.name));
+    // Before hours are spent on what could not be kept.
+    std::fs::create_dir_all(&folder).with_context(|| format!("--out: make {}", folder.display()))?;
     let mut runs = Vec::new();
     for arm in scenario.all_arms() {
         tracing::info!(scenario = scenario.name, arm = arm.name, "begins");
@@ -77,9 +81,7 @@ pub async fn run(options: &Options) -> anyhow::Result<(Summary, PathBuf)> {
         };
         runs.push(run);
     }
-    let summary = tokio::task::block_in_place(|| summary(options, date, machine, &runs));
-    let day = summary.date.split('T').next().unwrap_or_default();
-    let folder = options.out.clone().unwrap_or_else(|| report::folder(&options.root, day, &scenario.name));
+    let summary = tokio::task::block_in_place(|| summary(options, date.clone(), machine, &runs));
     tokio::task::block_in_place(|| report::write(&folder, scenario, &summary, &runs))?;
     Ok((summary, folder))
 }
