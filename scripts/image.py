@@ -47,10 +47,10 @@ def epoch():
 
 
 def revision():
-    commit = git("rev-parse", "HEAD")
-    if commit is None:
-        return os.environ.get("KUDZU_COMMIT") or "unknown"
-    if git("status", "--porcelain", "--untracked-files=no"):
+    """The commit, by the same rule as in cli/build.rs."""
+    said = os.environ.get("KUDZU_COMMIT")
+    commit = said or git("rev-parse", "HEAD") or "unknown"
+    if not said and git("status", "--porcelain", "--untracked-files=no"):
         print("image: there are changes without a commit; the revision says -dirty", file=sys.stderr)
         return f"{commit}-dirty"
     return commit

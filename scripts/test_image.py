@@ -207,6 +207,16 @@ class Building(Case):
             with self.assertRaisesRegex(Failed, "HOST/NAME:TAG"):
                 image.whole_name(name, "kudzu", "1")
 
+    def test_the_revision_is_what_the_program_says(self):
+        with mock.patch.dict(os.environ, KUDZU_COMMIT="abc"):
+            self.assertEqual(image.revision(), "abc")
+        with mock.patch.dict(os.environ, KUDZU_COMMIT=""), mock.patch("builtins.print"):
+            says = {"rev-parse": "0123", "status": " M file"}
+            with mock.patch("image.git", lambda *words: says[words[0]]):
+                self.assertEqual(image.revision(), "0123-dirty")
+            with mock.patch("image.git", lambda *words: None):
+                self.assertEqual(image.revision(), "unknown")
+
     def test_the_time_is_a_number(self):
         with mock.patch.dict(os.environ, SOURCE_DATE_EPOCH="17"):
             self.assertEqual(image.epoch(), 17)
