@@ -40,6 +40,18 @@ build: ## Build the command, optimised
 dist: ## Build it as it is deployed: a twelfth less processor time, a longer build
 	$(CARGO) build --profile dist -p kudzu-cli
 
+.PHONY: image
+image: ## Build the container image as an OCI archive, without a daemon, and check it (docs/IMAGE.md)
+	@scripts/setup.sh image
+	$(MAKE) dist
+	CARGO="$(CARGO)" $(PYTHON) scripts/image.py build --program $(TARGET)/dist/kudzu --out $(TARGET)/image $(ARGS)
+	$(PYTHON) scripts/image.py verify $(TARGET)/image/kudzu.tar
+
+.PHONY: image-check
+image-check: ## Test what builds and checks the image, with another program in it
+	@scripts/setup.sh image-check
+	$(PYTHON) -B -m unittest discover -s scripts -p 'test_image*.py'
+
 .PHONY: demo
 demo: ## Run everything offline: a simulated internet, and a pivot from an attack in it
 	$(CARGO) run --release -- demo $(ARGS)

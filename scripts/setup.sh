@@ -2,7 +2,7 @@
 # Checks for the tools of a task and installs those that are missing: as root on a Debian
 # system with apt, as anybody with rustup. What it may not install it names.
 #
-#     scripts/setup.sh test|rank|bench-dns|fuzz|deny
+#     scripts/setup.sh test|rank|bench-dns|fuzz|deny|image|image-check
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -92,12 +92,21 @@ fuzz)
 rank)
     package python3 python3
     ;;
+image | image-check)
+    package python3 python3
+    package strip binutils
+    PATH="$PATH:/usr/sbin" package update-ca-certificates ca-certificates # what the image trusts
+    if [[ $1 == image ]]; then
+        package cc gcc
+        rust
+    fi
+    ;;
 deny)
     rust
     have cargo-deny || missing+=("cargo-deny: cargo install --locked cargo-deny@0.20.2")
     ;;
 *)
-    echo "usage: scripts/setup.sh test|rank|bench-dns|fuzz|deny" >&2
+    echo "usage: scripts/setup.sh test|rank|bench-dns|fuzz|deny|image|image-check" >&2
     exit 2
     ;;
 esac
