@@ -169,6 +169,9 @@ def derived(report):
         (ROOT / "cli" / "src" / "command" / f"{name}.rs").read_text() for name in ("coordinator", "worker")))
     ours = re.search(r'"kudzu.drain" -}}(\d+)', (CHART / "templates" / "_pod.tpl").read_text())[1]
     report.note("derived", "drain time", [] if set(drains) == {ours} else [f"{ours} s, and the programs take {drains}"])
+    alerts = yaml.load((CHART / "files" / "alerts.yaml").read_text(), Loader)["alerts"]
+    names, pages = {one["alert"] for one in alerts}, {p.stem for p in (ROOT / "docs" / "alerts").glob("Kudzu*.md")}
+    report.note("derived", "a page for each alert", sorted(names ^ pages))
     domain = re.compile(r"(docker|quay|ghcr|gcr|registry\.k8s)\.io")
     texts = [p for p in CHART.rglob("*") if p.is_file()]
     named = [f"{p.relative_to(ROOT)} names a registry" for p in texts if domain.search(p.read_text())]
