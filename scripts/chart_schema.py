@@ -230,7 +230,7 @@ def schema():
     values = load()
     properties = {key: of(value, (key,)) for key, value in values.items()}
     worker = properties["workerDefaults"]["properties"] | {"classes": CLASSES}
-    several = {"properties": {"replicas": {"minimum": 2}}, "required": ["replicas"]}
+    several = {"properties": {"replicas": {"type": "integer", "minimum": 2}}, "required": ["replicas"]}
     a_claim = {"properties": {"type": {"const": "claim"}}, "required": ["type"]}
     # Its error names the mode that is wanted.
     shared = {"properties": {"accessModes": {"items": {"const": "ReadWriteMany"}}}}
