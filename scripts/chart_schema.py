@@ -33,7 +33,8 @@ PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 
 FILES = {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9._-]+$"}, "additionalProperties": TEXT}
 # An empty list of peers would be everybody.
 PEERS = {"type": "array", "minItems": 1, "items": OBJECT}
-SHARES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
+# null takes a default out.
+SHARES = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
 RESOURCES = {
     "type": "object", "additionalProperties": False, "properties": {"limits": SHARES, "requests": SHARES},
 }

@@ -48,7 +48,7 @@ inf
 {{- define "kudzu.settings" -}}
 {{- $config := deepCopy .Values.config -}}
 {{- if eq (include "kudzu.hasSimnet" .) "true" -}}
-{{- $config = merge $config (fromYaml (include "kudzu.simnet.settings" .)) -}}
+{{- $config = mergeOverwrite (fromYaml (include "kudzu.simnet.settings" .)) $config -}}
 {{- end -}}
 {{- if .Values.devServices.enabled -}}
 {{- $dev := dict "tenant" "try" "sha256" (sha256sum .Values.devServices.token) "scopes" (list "read" "submit") -}}
