@@ -22,6 +22,13 @@ ELSEWHERE = {
 }
 
 TEXT = {"type": "string"}
+
+
+def named(pattern, schema):
+    """A table whose keys users choose. An error of propertyNames would not say where it is."""
+    return {"type": "object", "additionalProperties": False, "patternProperties": {pattern: schema}}
+
+
 NAME = {"type": "string", "minLength": 1}
 COUNT = {"type": "integer", "minimum": 0}
 MARKING = {"type": "string", "pattern": "^(TLP:|PAP:)?(CLEAR|GREEN|AMBER|AMBER\\+STRICT|RED)$"}
@@ -30,7 +37,6 @@ OBJECT = {"type": "object"}
 OBJECTS = {"type": "array", "items": OBJECT}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
 PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
-FILES = {"type": "object", "propertyNames": {"pattern": "^[A-Za-z0-9._-]+$"}, "additionalProperties": TEXT}
 # An empty list of peers would be everybody.
 PEERS = {"type": "array", "minItems": 1, "items": OBJECT}
 # null takes a default out.
@@ -61,15 +67,11 @@ RULES = {
     "serviceAccount.annotations": TEXTS,
     "*.podSecurity.user": {"type": "integer", "minimum": 1},
     "*.podSecurity.group": {"type": "integer", "minimum": 1},
-    "plans": FILES,
-    "files": FILES,
+    "plans": named("^[A-Za-z0-9._-]+$", TEXT),
+    "files": named("^[A-Za-z0-9._-]+$", TEXT),
     "broker.url": url("amqps?"),
     "redis.url": url("rediss?", "rediss?-sentinel", "rediss?-cluster"),
-    "sources.env": {
-        "type": "object",
-        "propertyNames": {"pattern": "^KUDZU_(PDNS__(PASSWORD|API_KEY)|SOURCES__[A-Z0-9_-]+__API_KEY)$"},
-        "additionalProperties": TEXT,
-    },
+    "sources.env": named("^KUDZU_(PDNS__(PASSWORD|API_KEY)|SOURCES__[A-Z0-9_-]+__API_KEY)$", TEXT),
     "archive.type": one_of("claim", "s3", "memory"),
     "archive.claim.accessModes": {
         "type": "array", "minItems": 1,
@@ -149,9 +151,7 @@ def of(value, path):
     if path == ("config",):
         return settings()
     if path == ("workers",):
-        own = {"$ref": "#/definitions/workers"}
-        names = {"pattern": "^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": own}
+        return named("^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$", {"$ref": "#/definitions/workers"})
     if (found := rule(path)) is not None:
         return found
     if isinstance(value, bool):
@@ -213,8 +213,7 @@ def section(values, path):
     # Tables by a name that users choose, of which the example shows one.
     if path in (("api", "tokens"), ("tenants",), ("sources",), ("pairs",)):
         (shown,) = below.values()
-        names = {"pattern": "^[a-z0-9_-]{1,64}$" if path != ("api", "tokens") else "^[A-Za-z0-9_-]+$"}
-        return {"type": "object", "propertyNames": names, "additionalProperties": shown}
+        return named("^[A-Za-z0-9_-]+$" if path == ("api", "tokens") else "^[a-z0-9_-]{1,64}$", shown)
     required = {"api.tokens.ci": ["tenant", "sha256", "scopes"], "tenants.soc": ["tlp", "pap"], "sources.example": ["url", "takes", "value"]}
     more = {"required": required[".".join(path)]} if ".".join(path) in required else {}
     return table(below, **more)

@@ -18,7 +18,7 @@ import sys
 import yaml
 
 import invariants
-from chart import CHART, CI, Failed, Loader, ROOT, Strict, look, objects, render
+from chart import CHART, CI, Failed, Loader, OLDEST, ROOT, Strict, look, objects, render
 
 HERE = pathlib.Path(__file__).resolve().parent
 KUBERNETES = re.compile(r"^v1\.(\d+)\.\d+$")
@@ -48,7 +48,7 @@ class Report:
 def lint(helm, report):
     """Helm's own lint, warnings included, on every file of ci/."""
     for path in CI:
-        done = subprocess.run([helm, "lint", "--strict", CHART, "--values", path], capture_output=True, text=True)
+        done = subprocess.run([helm, "lint", "--strict", *OLDEST, CHART, "--values", path], capture_output=True, text=True)
         report.note("lint", path.name, [done.stdout + done.stderr] if done.returncode else [])
 
 
@@ -102,10 +102,10 @@ def problems(done, text):
 def refused(helm, report):
     """Wrong values are refused, and it is said why."""
     for case in yaml.load((HERE / "refused.yaml").read_text(), Loader):
-        on, values = case.get("on", "minimal"), json.dumps(case["values"])
+        base, values = case.get("base", "minimal"), json.dumps(case["values"])
         extra = ["--skip-schema-validation"] if case.get("skip") else []
         try:
-            render(helm, [CHART / "ci" / f"{on}-values.yaml"] if on else [], values, extra=extra)
+            render(helm, [CHART / "ci" / f"{base}-values.yaml"] if base else [], values, extra=extra)
             report.note("refused", values, ["was taken"])
         except Failed as error:
             said = " ".join(str(error).split())
@@ -116,9 +116,9 @@ def cases(helm, report):
     """Single values do what they say."""
     for path in sorted((HERE / "cases").glob("*.yaml")):
         for case in yaml.load(path.read_text(), Strict):
-            on = case.get("on", "minimal")
+            base = case.get("base", "minimal")
             try:
-                text = render(helm, [CHART / "ci" / f"{on}-values.yaml"], json.dumps(case.get("values", {})),
+                text = render(helm, [CHART / "ci" / f"{base}-values.yaml"], json.dumps(case.get("values", {})),
                               case.get("release", "kudzu"), case.get("namespace", "soc"))
             except Failed as error:
                 report.note("cases", case["case"], [str(error)])
