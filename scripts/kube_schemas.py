@@ -32,6 +32,13 @@ KINDS = {
     "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount",
 }
 CUSTOM = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+
+
+class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
+    """Takes "=" for what it is; PyYAML has no value for that."""
+
+
+Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
 INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
@@ -78,7 +85,7 @@ def keep(folder, group, version, kind, schema):
 
 def kubernetes(version, folder):
     """The kinds that the chart makes, as this version has them."""
-    scratch = pathlib.Path(tempfile.mkdtemp(dir=folder.parent))
+    scratch = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix="part."))
     try:
         swagger = f"k8s.io/kubernetes@v{version}/api/openapi-spec/swagger.json"
         definitions = json.loads(download("k8s.io/kubernetes", version, scratch).read(swagger))["definitions"]
@@ -98,7 +105,7 @@ def definitions(folder):
     """The custom kinds that the chart makes."""
     found = set()
     for module, version, where in DEFINITIONS:
-        scratch = pathlib.Path(tempfile.mkdtemp(dir=folder.parent))
+        scratch = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix="part."))
         try:
             archive = download(module, version, scratch)
             start = f"{module}@v{version}/{where}/"
@@ -114,7 +121,7 @@ def definitions(folder):
 def custom(text, folder):
     """The schemas in one file of definitions."""
     found = set()
-    for document in yaml.load_all(text, yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
+    for document in yaml.load_all(text, Loader):
         if not document or document["spec"]["names"]["kind"] not in CUSTOM:
             continue
         kind, group = document["spec"]["names"]["kind"], document["spec"]["group"]
@@ -128,8 +135,11 @@ def custom(text, folder):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
+    # What a run that was ended left.
+    for rest in folder.glob("part.*"):
+        shutil.rmtree(rest)
     parts = [(f"v{version}", lambda part, version=version: kubernetes(version, part)) for version in KUBERNETES]
-    for name, make in [*parts, ("custom", definitions)]:
+    for name, make in [("custom", definitions), *parts]:
         if (folder / name).is_dir():
             continue
         print(f"kube_schemas: {name}", flush=True)
