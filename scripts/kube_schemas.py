@@ -32,6 +32,7 @@ KINDS = {
     "PersistentVolumeClaim", "Pod", "PodDisruptionBudget", "Secret", "Service", "ServiceAccount",
 }
 CUSTOM = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
 class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
@@ -39,7 +40,6 @@ class Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):
 
 
 Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
-INT_OR_STRING = {"anyOf": [{"type": "integer"}, {"type": "string"}]}
 
 
 def download(module, version, scratch):
