@@ -7,6 +7,8 @@ SHELL := /bin/bash
 CARGO ?= cargo
 PYTHON ?= python3
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where scripts/setup.sh keeps what it builds
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kudzu-tools
 # Where rustup puts cargo, for shells that do not know yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
@@ -30,7 +32,7 @@ FAULTY := kudzu-coordinator/planted,kudzu-worker/poison,kudzu-cli/poison
 
 .PHONY: help
 help: ## List what there is
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 19
 
 .PHONY: build
 build: ## Build the command, optimised
@@ -70,6 +72,17 @@ setup: ## Check for the tools of the tests; install those that are missing
 lint: ## Check format and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: helm-check
+helm-check: ## Check the chart without a cluster: Helm 3 and 4, every Kubernetes from 1.30 on
+	@scripts/setup.sh helm
+	$(PYTHON) helm/tests/check.py --helm $(TOOLS)/helm-3.22.0 --helm $(TOOLS)/helm-4.2.3 \
+		--kubeconform $(TOOLS)/kubeconform-0.8.0 --schemas $(TOOLS)/kube-schemas-1
+
+.PHONY: chart
+chart: ## Write the chart's schema and the table of its README from its values
+	$(PYTHON) scripts/chart_schema.py
+	$(PYTHON) scripts/chart_readme.py
 
 .PHONY: tidy
 tidy: ## Check the house rules alone: sizes, paths in documents, sources with tests

@@ -2,7 +2,7 @@
 # Checks for the tools of a task and installs those that are missing: as root on a Debian
 # system with apt, as anybody with rustup. What it may not install it names.
 #
-#     scripts/setup.sh test|rank|bench-dns|fuzz|deny|image|image-check
+#     scripts/setup.sh test|helm|rank|bench-dns|fuzz|deny|image|image-check
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -14,18 +14,21 @@ have() { command -v "$1" > /dev/null 2>&1; }
 # may_install: whether packages can be installed without asking anybody.
 may_install() { [[ $(id -u) -eq 0 ]] && have apt-get; }
 
+# install PACKAGE: installs a system package, where that may be done.
+install() {
+    may_install || return 1
+    echo "setup: installing $1"
+    if [[ -z ${updated:-} ]]; then
+        apt-get update -qq
+        updated=yes
+    fi
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" > /dev/null
+}
+
 # package COMMAND PACKAGE: makes sure of a command that a system package brings.
 package() {
     have "$1" && return 0
-    if may_install; then
-        echo "setup: installing $2"
-        if [[ -z ${updated:-} ]]; then
-            apt-get update -qq
-            updated=yes
-        fi
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$2" > /dev/null
-        have "$1" && return 0
-    fi
+    install "$2" && have "$1" && return 0
     missing+=("$1: install the system package $2")
 }
 
@@ -45,26 +48,50 @@ rust() {
     missing+=("cargo, rustfmt and clippy: install rustup (https://rustup.rs); it brings Rust $channel")
 }
 
-# versitygw VERSION: the S3 server of the tests, into the cache. What it is built from is
+# tool NAME VERSION PACKAGE GO: a program of a Go module, into the cache. What it is built from is
 # thrown away again.
-versitygw() {
+tool() {
     local tools="${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kudzu-tools" build
-    [[ -x "$tools/versitygw-$1" ]] && return 0
+    [[ -x "$tools/$1-$2" ]] && return 0
     if ! have go; then
-        missing+=("versitygw $1: install Go 1.25 (https://go.dev); it builds the S3 server of the tests")
+        missing+=("$1 $2: install Go $4 (https://go.dev), which builds it")
         return 0
     fi
-    echo "setup: building versitygw $1 (some minutes)"
+    echo "setup: building $1 $2 (some minutes)"
     mkdir -p "$tools"
     build=$(mktemp -d "$tools/build.XXXXXX")
     # A checksum in Go's database goes with each module.
     if GOPATH="$build" GOMODCACHE="$build/modules" GOCACHE="$build/cache" GOBIN="$build/bin" CGO_ENABLED=0 \
-        go install -modcacherw -trimpath -ldflags='-s -w' "github.com/versity/versitygw/cmd/versitygw@v$1"; then
-        mv "$build/bin/versitygw" "$tools/versitygw-$1"
+        go install -modcacherw -trimpath -ldflags='-s -w' "$3@v$2"; then
+        mv "$build/bin/"* "$tools/$1-$2"
     else
-        missing+=("versitygw $1: go install github.com/versity/versitygw/cmd/versitygw@v$1")
+        missing+=("$1 $2: go install $3@v$2")
     fi
     rm -rf "$build"
+}
+
+# python_yaml: the YAML reader of the chart's checks.
+python_yaml() {
+    python3 -c 'import yaml' 2> /dev/null && return 0
+    install python3-yaml && python3 -c 'import yaml' 2> /dev/null && return 0
+    missing+=("PyYAML: install the system package python3-yaml")
+}
+
+# schemas: what the chart is checked against.
+schemas() {
+    have go || return 0 # the tools that are built by it have said so
+    scripts/kube_schemas.py "${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/kudzu-tools/kube-schemas-1" \
+        || missing+=("schemas of Kubernetes: scripts/kube_schemas.py")
+}
+
+# helm: what the chart is checked with. Its Makefile names these versions too.
+helm() {
+    package python3 python3
+    python_yaml
+    tool helm 3.22.0 helm.sh/helm/v3/cmd/helm 1.26
+    tool helm 4.2.3 helm.sh/helm/v4/cmd/helm 1.26
+    tool kubeconform 0.8.0 github.com/yannh/kubeconform/cmd/kubeconform 1.26
+    schemas
 }
 
 case "${1:-}" in
@@ -74,7 +101,8 @@ test)
     PATH="$PATH:/usr/sbin" package rabbitmq-server rabbitmq-server # the broker of a cluster
     package redis-server redis-server                              # its cache
     PATH="$PATH:/usr/sbin" package nsd nsd # what the comparison of resolvers asks
-    versitygw 1.8.0 # its archive
+    tool versitygw 1.8.0 github.com/versity/versitygw/cmd/versitygw 1.25 # its archive
+    helm
     rust
     ;;
 bench-dns)
@@ -101,12 +129,15 @@ image | image-check)
         rust
     fi
     ;;
+helm)
+    helm
+    ;;
 deny)
     rust
     have cargo-deny || missing+=("cargo-deny: cargo install --locked cargo-deny@0.20.2")
     ;;
 *)
-    echo "usage: scripts/setup.sh test|rank|bench-dns|fuzz|deny|image|image-check" >&2
+    echo "usage: scripts/setup.sh test|helm|rank|bench-dns|fuzz|deny|image|image-check" >&2
     exit 2
     ;;
 esac

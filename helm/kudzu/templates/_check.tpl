@@ -1,0 +1,114 @@
+{{/*
+What types cannot say. Everything that is wrong is told at once, before anything is installed.
+*/}}
+{{- define "kudzu.check" -}}
+{{- $wrong := concat (fromYamlArray (include "kudzu.check.backs" .)) (fromYamlArray (include "kudzu.check.sets" .)) (fromYamlArray (include "kudzu.check.secrets" .)) -}}
+{{- if $wrong -}}
+{{- fail (printf "these values cannot be:\n  - %s" (join "\n  - " $wrong)) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "kudzu.check.backs" -}}
+{{- $dev := .Values.devServices.enabled -}}
+{{- $wrong := list -}}
+{{- if and .Values.broker.existingSecret .Values.broker.url -}}
+{{- $wrong = append $wrong "broker: existingSecret and url are two places for one thing, give one of them" -}}
+{{- else if not (or $dev .Values.broker.existingSecret .Values.broker.url) -}}
+{{- $wrong = append $wrong "broker: there is none; give broker.existingSecret, a Secret whose key \"url\" is amqp://USER:PASSWORD@HOST:PORT/VHOST (devServices.enabled=true brings one to try it out)" -}}
+{{- end -}}
+{{- if and .Values.redis.existingSecret .Values.redis.url -}}
+{{- $wrong = append $wrong "redis: existingSecret and url are two places for one thing, give one of them" -}}
+{{- end -}}
+{{- if and .Values.sources.existingSecret .Values.sources.env -}}
+{{- $wrong = append $wrong "sources: existingSecret and env are two places for one thing, give one of them" -}}
+{{- end -}}
+{{- if and .Values.ca.existingSecret .Values.ca.existingConfigMap -}}
+{{- $wrong = append $wrong "ca: existingSecret and existingConfigMap are two places for one thing, give one of them" -}}
+{{- end -}}
+{{- if not (or $dev (dig "api" "tokens" (dict) .Values.config)) -}}
+{{- $wrong = append $wrong "config.api.tokens: nobody could ask; kudzu token NAME --tenant TENANT makes a token and says what to write here" -}}
+{{- end -}}
+{{- $archive := .Values.archive -}}
+{{- if eq $archive.type "s3" -}}
+{{- if not $archive.s3.url -}}
+{{- $wrong = append $wrong "archive.s3.url: there is none; write s3://BUCKET/PREFIX" -}}
+{{- end -}}
+{{- if ne (empty $archive.s3.accessKey) (empty $archive.s3.secretKey) -}}
+{{- $wrong = append $wrong "archive.s3: accessKey and secretKey belong together; give both, or existingSecret, or none for the role of the pod" -}}
+{{- end -}}
+{{- if and $archive.s3.existingSecret $archive.s3.accessKey -}}
+{{- $wrong = append $wrong "archive.s3: existingSecret and accessKey are two places for one thing, give one of them" -}}
+{{- end -}}
+{{- else if and (gt (int .Values.coordinator.replicas) 1) (or (eq $archive.type "memory") (include "kudzu.oneNode" .)) -}}
+{{- $wrong = append $wrong "coordinator.replicas: several coordinators share one archive; use archive.type=s3, or a claim with accessModes [ReadWriteMany]" -}}
+{{- end -}}
+{{- if and (eq $archive.type "memory") (not $dev) -}}
+{{- $wrong = append $wrong "archive.type: memory loses every job with its coordinator; it is for devServices alone" -}}
+{{- end -}}
+{{- if and .Values.coordinator.ingress.enabled (not .Values.coordinator.ingress.host) -}}
+{{- $wrong = append $wrong "coordinator.ingress.host: there is none; tokens shall not be sent to whatever name comes" -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}
+
+{{- define "kudzu.check.sets" -}}
+{{- $wrong := list -}}
+{{- range $name, $set := fromYaml (include "kudzu.sets" .) -}}
+{{- $key := printf "workers.%s" $name -}}
+{{- $auto := $set.autoscaling -}}
+{{- if not $set.classes -}}
+{{- $wrong = append $wrong (printf "%s.classes: there is none; write some of dns, http, local" $key) -}}
+{{- end -}}
+{{- if ne $auto.mode "none" -}}
+{{- if lt (int $auto.maxReplicas) (int $auto.minReplicas) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling: maxReplicas %d is below minReplicas %d" $key (int $auto.maxReplicas) (int $auto.minReplicas)) -}}
+{{- end -}}
+{{- if and (eq $auto.mode "hpa") (lt (int $auto.minReplicas) 1) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling.minReplicas: an HPA keeps 1 at least; keda goes down to 0" $key) -}}
+{{- end -}}
+{{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "cpu") (not (dig "requests" "cpu" "" $set.resources)) -}}
+{{- $wrong = append $wrong (printf "%s.resources.requests.cpu: there is none, and the HPA counts in shares of it" $key) -}}
+{{- end -}}
+{{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "external") (not $auto.hpa.external.name) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling.hpa.external.name: which metric?" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}
+
+{{/*
+Secrets that are named and not there: else pods would wait for them without a word. Looked up
+only where there is a cluster to ask, which helm template has not; every namespace has a service
+account "default".
+*/}}
+{{- define "kudzu.check.secrets" -}}
+{{- $wrong := list -}}
+{{- $namespace := .Release.Namespace -}}
+{{- if and .Values.checkSecrets (lookup "v1" "ServiceAccount" $namespace "default") -}}
+{{- $named := list -}}
+{{- with .Values.broker.existingSecret }}{{ $named = append $named (list "broker" . (list $.Values.broker.key)) }}{{ end -}}
+{{- with .Values.redis.existingSecret }}{{ $named = append $named (list "redis" . (list $.Values.redis.key)) }}{{ end -}}
+{{- with .Values.sources.existingSecret }}{{ $named = append $named (list "sources" . (list)) }}{{ end -}}
+{{- with .Values.ca.existingSecret }}{{ $named = append $named (list "ca" . (list)) }}{{ end -}}
+{{- with .Values.test.existingSecret }}{{ $named = append $named (list "test" . (list $.Values.test.key)) }}{{ end -}}
+{{- if eq .Values.archive.type "s3" -}}
+{{- with .Values.archive.s3.existingSecret }}{{ $named = append $named (list "archive.s3" . (list "access-key" "secret-key")) }}{{ end -}}
+{{- end -}}
+{{- range $named -}}
+{{- $key := index . 0 -}}
+{{- $name := index . 1 -}}
+{{- $there := lookup "v1" "Secret" $namespace $name -}}
+{{- if not $there -}}
+{{- $wrong = append $wrong (printf "%s.existingSecret: there is no Secret %s in namespace %s" $key $name $namespace) -}}
+{{- else -}}
+{{- range $field := index . 2 -}}
+{{- if not (hasKey (default (dict) $there.data) $field) -}}
+{{- $wrong = append $wrong (printf "%s.existingSecret: the Secret %s has no key %s" $key $name $field) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}

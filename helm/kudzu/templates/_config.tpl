@@ -1,0 +1,151 @@
+{{/* TOML. toToml would write every number with a point, which no whole number may have. */}}
+{{- define "kudzu.toml.key" -}}
+{{- if regexMatch "^[A-Za-z0-9_-]+$" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
+{{- end -}}
+
+{{/* Takes a dict: key, value. What is JSON is TOML too, but for maps and whole numbers. */}}
+{{- define "kudzu.toml.value" -}}
+{{- $value := .value -}}
+{{- if kindIs "map" $value -}}
+{ {{- range $at, $key := keys $value | sortAlpha }}{{ if $at }},{{ end }} {{ include "kudzu.toml.key" $key }} = {{ include "kudzu.toml.value" (dict "key" $key "value" (get $value $key)) }}{{ end }} }
+{{- else if kindIs "slice" $value -}}
+[{{ range $at, $one := $value }}{{ if $at }}, {{ end }}{{ include "kudzu.toml.value" (dict "key" "" "value" $one) }}{{ end }}]
+{{- else if and (eq .key "rate") (eq (toString $value) "inf") -}}
+inf
+{{- else if eq (typeOf $value) "json.Number" -}}
+{{ toString $value }}
+{{- else if kindIs "float64" $value -}}
+{{ if eq $value (floor $value) }}{{ printf "%.0f" $value }}{{ else }}{{ toJson $value }}{{ end }}
+{{- else -}}
+{{ toJson $value }}
+{{- end -}}
+{{- end -}}
+
+{{/* A table and those below it. Takes a dict: path, table. */}}
+{{- define "kudzu.toml" -}}
+{{- $path := .path -}}
+{{- $table := .table -}}
+{{- range $key := keys $table | sortAlpha }}
+{{- $value := get $table $key }}
+{{- $isTable := and (kindIs "map" $value) (ne $key "headers") }}
+{{- if not (or $isTable (kindIs "invalid" $value)) }}
+{{ include "kudzu.toml.key" $key }} = {{ include "kudzu.toml.value" (dict "key" $key "value" $value) }}
+{{- end }}
+{{- end }}
+{{- range $key := keys $table | sortAlpha }}
+{{- $value := get $table $key }}
+{{- if and (kindIs "map" $value) (ne $key "headers") }}
+{{- $below := include "kudzu.toml.key" $key }}
+{{- if $path }}{{ $below = printf "%s.%s" $path $below }}{{ end }}
+
+[{{ $below }}]
+{{- include "kudzu.toml" (dict "path" $below "table" $value) }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* All of kudzu.toml but what is secret. */}}
+{{- define "kudzu.settings" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if eq (include "kudzu.hasSimnet" .) "true" -}}
+{{- $config = mergeOverwrite (fromYaml (include "kudzu.simnet.settings" .)) $config -}}
+{{- end -}}
+{{- if .Values.devServices.enabled -}}
+{{- $dev := dict "tenant" "try" "sha256" (sha256sum .Values.devServices.token) "scopes" (list "read" "submit") -}}
+{{- $config = merge $config (dict "api" (dict "tokens" (dict "dev" $dev))) -}}
+{{- $config = merge $config (dict "tenants" (dict "try" (dict "tlp" "TLP:CLEAR" "pap" "PAP:GREEN"))) -}}
+{{- end -}}
+{{- $archive := dict "url" "memory:" "retention_days" .Values.archive.retentionDays -}}
+{{- if eq .Values.archive.type "claim" -}}
+{{- $_ := set $archive "url" "file:///archive" -}}
+{{- else if eq .Values.archive.type "s3" -}}
+{{- $s3 := .Values.archive.s3 -}}
+{{- $_ := set $archive "url" $s3.url -}}
+{{- $_ := set $archive "region" $s3.region -}}
+{{- with $s3.endpoint }}{{ $_ := set $archive "endpoint" . }}{{ end -}}
+{{- with $s3.allowHttp }}{{ $_ := set $archive "allow_http" . }}{{ end -}}
+{{- end -}}
+{{- $_ := set $config "archive" $archive -}}
+{{- include "kudzu.toml" (dict "path" "" "table" $config) | trim -}}
+{{- end -}}
+
+{{/* The variables of coordinators and workers. */}}
+{{- define "kudzu.env" -}}
+# Where kubectl exec finds the settings too.
+- name: XDG_CONFIG_HOME
+  value: /etc
+- name: KUDZU_BROKER__URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "kudzu.brokerSecret" . }}
+      key: {{ .Values.broker.key }}
+{{- if include "kudzu.hasRedis" . }}
+- name: KUDZU_REDIS__URL
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "kudzu.redisSecret" . }}
+      key: {{ .Values.redis.key }}
+{{- end }}
+{{- with .Values.logs }}
+- name: KUDZU_LOG
+  value: {{ . | quote }}
+{{- end }}
+{{- if or .Values.ca.existingSecret .Values.ca.existingConfigMap }}
+- name: SSL_CERT_DIR
+  value: /etc/ssl/certs:/etc/kudzu-ca
+{{- end }}
+{{- end -}}
+
+{{- define "kudzu.envFrom" -}}
+{{- if include "kudzu.hasSources" . }}
+- secretRef:
+    name: {{ include "kudzu.sourcesSecret" . }}
+{{- end }}
+{{- end -}}
+
+{{/* What the pods of coordinators and workers begin anew for. */}}
+{{- define "kudzu.checksums" -}}
+checksum/config: {{ include (print .Template.BasePath "/config.yaml") . | sha256sum }}
+checksum/secrets: {{ include (print .Template.BasePath "/secrets.yaml") . | sha256sum }}
+{{- end -}}
+
+{{/* Volumes, and where they are, of coordinators and workers. */}}
+{{- define "kudzu.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "kudzu.fullname" . }}
+- name: tmp
+  emptyDir: {}
+{{- if .Values.files }}
+- name: files
+  configMap:
+    name: {{ include "kudzu.fullname" . }}-files
+{{- end }}
+{{- if .Values.ca.existingSecret }}
+- name: ca
+  secret:
+    secretName: {{ .Values.ca.existingSecret }}
+{{- else if .Values.ca.existingConfigMap }}
+- name: ca
+  configMap:
+    name: {{ .Values.ca.existingConfigMap }}
+{{- end }}
+{{- end -}}
+
+{{- define "kudzu.volumeMounts" -}}
+- name: config
+  mountPath: /etc/kudzu
+  readOnly: true
+- name: tmp
+  mountPath: /tmp
+{{- if .Values.files }}
+- name: files
+  mountPath: /etc/kudzu-files
+  readOnly: true
+{{- end }}
+{{- if or .Values.ca.existingSecret .Values.ca.existingConfigMap }}
+- name: ca
+  mountPath: /etc/kudzu-ca
+  readOnly: true
+{{- end }}
+{{- end -}}
