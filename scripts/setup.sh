@@ -102,7 +102,6 @@ test)
     package redis-server redis-server                              # its cache
     PATH="$PATH:/usr/sbin" package nsd nsd # what the comparison of resolvers asks
     tool versitygw 1.8.0 github.com/versity/versitygw/cmd/versitygw 1.25 # its archive
-    helm
     rust
     ;;
 bench-dns)
