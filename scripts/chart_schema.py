@@ -146,6 +146,17 @@ def table(properties, **more):
     return {"type": "object", "additionalProperties": False, "properties": properties, **more}
 
 
+def scalar(value):
+    """The schema of a value whose type says enough."""
+    if isinstance(value, bool):
+        return {"type": "boolean"}
+    if isinstance(value, int):
+        return COUNT
+    if isinstance(value, str):
+        return TEXT
+    return None
+
+
 def of(value, path):
     """The schema of a value by what it is."""
     if path == ("config",):
@@ -154,12 +165,8 @@ def of(value, path):
         return named("^[a-z]([a-z0-9-]{0,14}[a-z0-9])?$", {"$ref": "#/definitions/workers"})
     if (found := rule(path)) is not None:
         return found
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    if isinstance(value, int):
-        return COUNT
-    if isinstance(value, str):
-        return TEXT
+    if (found := scalar(value)) is not None:
+        return found
     if isinstance(value, dict) and value:
         return table({key: of(one, path + (key,)) for key, one in value.items()})
     raise SystemExit(f"scripts/chart_schema.py: {'.'.join(path)}: RULES has to say what it is")
@@ -192,10 +199,8 @@ def setting(value, path):
         return WEB
     if key == "headers":
         return TEXTS
-    if isinstance(value, bool):
-        return {"type": "boolean"}
-    if isinstance(value, int):
-        return COUNT
+    if (found := scalar(value)) is not None:
+        return found
     if isinstance(value, float):
         return {"type": "number", "exclusiveMinimum": 0}
     if isinstance(value, list):

@@ -1,5 +1,5 @@
-//! Slots for exchanges: so many in all, and for one upstream at most half of them, rounded up. One that is
-//! slow, or never answers, leaves the others theirs.
+//! Slots for exchanges: so many in all, and for one upstream at most half of them, rounded up.
+//! One that is slow, or never answers, leaves the others theirs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
