@@ -74,7 +74,7 @@ impl Many {
             open: self.open,
             hold: self.hold,
             retention: self.retention,
-            after_large: || {},
+            give_memory_back: || {},
             ..service::options(self.sim.handle.options().clone(), archive)
         };
         let shutdown = Shutdown::new(Duration::from_secs(10));

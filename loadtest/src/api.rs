@@ -77,6 +77,26 @@ impl User {
         Self { http: self.http.clone(), urls, token: token(tenant) }
     }
 
+    /// Whether each coordinator answers, and knows whose token it is.
+    ///
+    /// # Errors
+    /// When one does not.
+    pub async fn is_known(&self) -> anyhow::Result<()> {
+        for (at, url) in self.urls.iter().enumerate() {
+            let call = self.call(Method::GET, at, "/v1/jobs?limit=1");
+            let answer = call.send().await.with_context(|| format!("{url} does not answer"))?;
+            let status = answer.status();
+            if !status.is_success() {
+                let text = answer.text().await.unwrap_or_default();
+                bail!("{url} refuses: {status} {text:.400}");
+            }
+            if body(answer).await.is_err() {
+                bail!("{url} is no coordinator: it lists no jobs");
+            }
+        }
+        Ok(())
+    }
+
     /// A request to one of the coordinators.
     pub fn call(&self, method: Method, at: usize, path: &str) -> RequestBuilder {
         let url = &self.urls[at % self.urls.len()];

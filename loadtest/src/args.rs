@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// What the exit code says.
+const EXITS: &str = "Exit codes: 0 everything holds, 1 it could not be done, 2 wrong arguments, \
+                     3 a check is missed, or a job is lost or wrong.";
+
 /// Runs whole clusters of real processes, loads them, breaks them, and measures what comes of it.
 #[derive(Debug, Parser)]
 #[command(version)]
+#[command(after_help = EXITS)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -40,10 +45,10 @@ pub struct Run {
     /// The program [default: kudzu beside this command]
     #[arg(long, value_name = "FILE")]
     pub kudzu: Option<PathBuf>,
-    /// Form of the summary
+    /// Form of the summary, or of the list
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
-    /// Folder of the run [default: a new one in --runs, by day and scenario]
+    /// Folder of the run, empty or not there yet [default: a new one in --runs, by day and scenario]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Where runs are kept

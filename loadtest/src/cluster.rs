@@ -264,8 +264,8 @@ impl Cluster {
     /// Waits until every coordinator is ready.
     ///
     /// # Errors
-    /// When one is not.
-    pub async fn ready(&self) -> anyhow::Result<()> {
+    /// When one is not, or a member ends meanwhile.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
         let http = client()?;
         let until = Instant::now() + START;
         for url in self.urls() {
@@ -273,6 +273,10 @@ impl Cluster {
                 let answer = http.get(format!("{url}/readyz")).send().await;
                 if answer.is_ok_and(|a| a.status().is_success()) {
                     break;
+                }
+                let mut members = self.coordinators.iter_mut().chain(&mut self.workers);
+                if let Some(ended) = members.find_map(|m| m.has_ended().then(|| m.name.clone())) {
+                    bail!("{ended} has ended; the logs: {}", self.logs());
                 }
                 if Instant::now() >= until {
                     bail!("{url} is not ready; the logs: {}", self.logs());

@@ -1,12 +1,14 @@
 //! What the command does: data goes to standard output, the rest to standard error.
 
+use std::future::Future;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Chaos, Cli, Cold, Command, Compare, Format, Promise, Run, Show};
 use crate::scenario::{self, Scenario, Smaller};
@@ -20,19 +22,16 @@ pub fn execute(cli: Cli) -> anyhow::Result<bool> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start")?;
     match cli.command {
         Command::Run(args) if args.list => {
-            let width = scenario::BUILTIN.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            let lines =
-                scenario::about().into_iter().map(|(name, about)| format!("{name:width$}  {about}\n"));
-            say(&lines.collect::<String>())?;
+            list(args.format)?;
             Ok(true)
         }
         Command::Run(args) => {
             let format = args.format;
             let options = options(*args)?;
-            let (summary, folder) = runtime.block_on(run::run(&options))?;
+            let (summary, folder) = runtime.block_on(unless_stopped(run::run(&options)))?;
             match format {
                 Format::Text => say(&report::text(&summary))?,
-                Format::Json => json(&summary)?,
+                Format::Json => print(&summary)?,
             }
             let verdict = if summary.holds { "holds" } else { "does not hold" };
             tell(&format!("{} {verdict}; all of it is in {}", summary.scenario, folder.display()));
@@ -45,26 +44,50 @@ pub fn execute(cli: Cli) -> anyhow::Result<bool> {
             let both = compare::Comparison::of(&compare::open(&before)?, &compare::open(&after)?);
             match format {
                 Format::Text => say(&both.text())?,
-                Format::Json => json(&both)?,
+                Format::Json => print(&both)?,
             }
             Ok(true)
         }
         Command::Cold(args) => {
-            let report = runtime.block_on(cold::run(&cold_options(args)?))?;
-            json(&report)?;
+            let report = runtime.block_on(unless_stopped(cold::run(&cold_options(args)?)))?;
+            print(&report)?;
             Ok(report.holds())
         }
         Command::Chaos(args) => {
-            let report = runtime.block_on(chaos::run(&chaos_options(args)?))?;
-            json(&report)?;
+            let report = runtime.block_on(unless_stopped(chaos::run(&chaos_options(args)?)))?;
+            print(&report)?;
             Ok(report.holds())
         }
         Command::Show(args) => {
-            let report = runtime.block_on(promise(args))?;
-            json(&report)?;
+            let report = runtime.block_on(unless_stopped(promise(args)))?;
+            print(&report)?;
             Ok(report["holds"] == true)
         }
     }
+}
+
+/// What is done, unless a signal ends it before: then all that it started ends with it.
+async fn unless_stopped<T>(done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
+    let by = tokio::select! {
+        done = done => return done,
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    anyhow::bail!("stopped by {by} before there was anything to write")
+}
+
+/// The scenarios.
+fn list(format: Format) -> anyhow::Result<()> {
+    let about = scenario::about();
+    if format == Format::Json {
+        let all = about.into_iter().map(|(name, about)| json!({ "name": name, "about": about }));
+        return print(&all.collect::<Vec<_>>());
+    }
+    let width = about.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = about.into_iter().map(|(name, about)| format!("{name:width$}  {about}\n"));
+    say(&lines.collect::<String>())
 }
 
 fn program(kudzu: &Path) -> anyhow::Result<PathBuf> {
@@ -91,7 +114,7 @@ fn options(args: Run) -> anyhow::Result<run::Options> {
             let seeds: Vec<String> =
                 list.lines().map(str::trim).filter(|l| !l.is_empty()).map(Into::into).collect();
             anyhow::ensure!(!seeds.is_empty(), "--seeds {}: there are none in it", file.display());
-            let urls = urls.iter().map(|url| url.trim_end_matches('/').to_owned()).collect();
+            let urls = urls.iter().map(|url| http_url(url)).collect::<anyhow::Result<_>>()?;
             Some(run::Remote { urls, token: args.remote.token, seeds, at: args.remote.at })
         }
         _ => None,
@@ -112,6 +135,14 @@ fn options(args: Run) -> anyhow::Result<run::Options> {
         out: args.out,
         command: typed(std::env::args().skip(1)),
     })
+}
+
+/// The URL of an API, without a slash at its end.
+fn http_url(text: &str) -> anyhow::Result<String> {
+    let url: reqwest::Url = text.parse().with_context(|| format!("--api {text}"))?;
+    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
+    anyhow::ensure!(known, "--api {text}: write http://HOST:PORT, or https");
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// What is no part of a report: a secret, and where things are on this machine.
@@ -158,7 +189,7 @@ async fn promise(args: Show) -> anyhow::Result<Value> {
     }
 }
 
-fn json(value: &impl Serialize) -> anyhow::Result<()> {
+fn print(value: &impl Serialize) -> anyhow::Result<()> {
     say(&(serde_json::to_string_pretty(value).context("write the report")? + "\n"))
 }
 
@@ -175,6 +206,14 @@ fn tell(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_api_is_spoken_to_over_http() {
+        assert_eq!(http_url("http://c:8080/").unwrap(), "http://c:8080");
+        for wrong in ["c:8080", "ftp://c", "notaurl", "http://", ""] {
+            assert!(http_url(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn no_secret_and_no_place_is_part_of_a_report() {

@@ -16,6 +16,8 @@ pub struct Comparison {
     pub before: Run,
     /// The second.
     pub after: Run,
+    /// Why the figures may not be set beside each other.
+    pub warnings: Vec<String>,
     /// By arm and name.
     pub figures: BTreeMap<String, Pair>,
 }
@@ -78,7 +80,7 @@ impl Comparison {
             machine: format!("{} × {}", s.machine.cores, s.machine.cpu),
         };
         let figures = figures.into_iter().map(|(name, values)| (name, pair(values))).collect();
-        Self { before: run(before), after: run(after), figures }
+        Self { before: run(before), after: run(after), warnings: warnings(before, after), figures }
     }
 
     /// As a table.
@@ -87,6 +89,9 @@ impl Comparison {
         for (what, run) in [("before", &self.before), ("after ", &self.after)] {
             let Run { scenario, date, commit, machine } = run;
             out += &format!("{what}  {scenario}  {date}  {commit}  {machine}\n");
+        }
+        for warning in &self.warnings {
+            out += &format!("warning  {warning}\n");
         }
         let width = self.figures.keys().map(|name| name.chars().count()).max().unwrap_or(0);
         out += &format!("\n{:width$} {:>14} {:>14} {:>8}\n", "", "before", "after", "ratio");
@@ -98,6 +103,35 @@ impl Comparison {
         }
         out
     }
+}
+
+/// Why two runs are not alike.
+fn warnings(before: &Summary, after: &Summary) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (which, run) in [("the first", before), ("the second", after)] {
+        if !run.whole {
+            warnings.push(format!("{which} was made smaller than its scenario: {}", run.command));
+        }
+        let wrong: usize = run.arms.iter().flat_map(|arm| arm.verdict.wrongs()).map(|(_, count)| count).sum();
+        if wrong > 0 {
+            warnings.push(format!("in {which} {wrong} jobs were lost or wrong, or could not be compared"));
+        }
+    }
+    let names = |run: &Summary| run.arms.iter().map(|arm| arm.name.clone()).collect::<Vec<_>>();
+    let shapes =
+        |run: &Summary| run.arms.iter().map(|a| serde_json::to_value(&a.shape).ok()).collect::<Vec<_>>();
+    let differ = [
+        ("they are of two scenarios", before.scenario != after.scenario),
+        ("their arms are not the same", names(before) != names(after)),
+        (
+            "their clusters are not the same: see shape in summary.json",
+            names(before) == names(after) && shapes(before) != shapes(after),
+        ),
+        ("they ran on different processors", before.machine.cpu != after.machine.cpu),
+        ("they had a different number of processors", before.machine.cores != after.machine.cores),
+    ];
+    warnings.extend(differ.into_iter().filter(|(_, differ)| *differ).map(|(what, _)| what.to_owned()));
+    warnings
 }
 
 #[cfg(test)]
@@ -139,6 +173,18 @@ mod tests {
         assert_eq!(both.figures["16 gone"].ratio, None);
         assert_eq!(both.figures["16 none"].ratio, None, "nothing over nothing");
         assert!(both.text().lines().any(|l| l.starts_with("16 new") && l.ends_with('-')), "{}", both.text());
+    }
+
+    #[test]
+    fn what_is_not_alike_is_told() {
+        let whole = summary(&[("a", 1.0)]);
+        assert_eq!(Comparison::of(&whole, &whole).warnings, [""; 0]);
+        let mut smaller = Summary { whole: false, scenario: "warm".into(), ..summary(&[]) };
+        smaller.arms[0].verdict.lost = 2;
+        let told = Comparison::of(&whole, &smaller).text();
+        for part in ["second was made smaller", "2 jobs were lost", "of two scenarios"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Job {
     /// What became of it is not as it should be, and how.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
+    /// Lookups without an answer.
+    pub unanswered: u64,
     /// Counts of its progress and result, as the API has them.
     pub counts: Counts,
     /// The whole answer of the API at its end.

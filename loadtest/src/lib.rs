@@ -15,6 +15,7 @@ pub mod follow;
 pub mod internet;
 pub mod member;
 pub mod plot;
+mod possible;
 pub mod process;
 pub mod proxy;
 pub mod report;

@@ -98,6 +98,11 @@ impl Member {
         self.process = None;
     }
 
+    /// Whether it was started and has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process.as_mut().is_some_and(|p| p.ended().is_some())
+    }
+
     /// Whether it runs, as far as one can tell.
     pub fn is_running(&mut self) -> bool {
         self.process.as_mut().is_some_and(|p| p.ended().is_none())

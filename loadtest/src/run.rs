@@ -72,6 +72,9 @@ pub async fn run(options: &Options) -> anyhow::Result<(Summary, PathBuf)> {
     let folder = options.out.clone().unwrap_or_else(|| report::folder(&options.root, day, &scenario.name));
     // Before hours are spent on what could not be kept.
     std::fs::create_dir_all(&folder).with_context(|| format!("--out: make {}", folder.display()))?;
+    let held =
+        std::fs::read_dir(&folder).with_context(|| format!("--out: read {}", folder.display()))?.count();
+    ensure!(held == 0, "--out: there is something in {}; remove it, or name another", folder.display());
     let mut runs = Vec::new();
     for arm in scenario.all_arms() {
         tracing::info!(scenario = scenario.name, arm = arm.name, "begins");
@@ -219,6 +222,7 @@ async fn on_theirs(options: &Options, arm: &Arm, remote: &Remote) -> anyhow::Res
     let ground = Ground::listed(remote.seeds.clone(), remote.at.clone());
     let all = ready(&arm.loads, &ground, options.seed)?;
     let users = vec![User::with_token(remote.urls.clone(), remote.token.clone())?];
+    users[0].is_known().await?;
     let (start, live) = (Instant::now(), Arc::new(Live::default()));
     let sampler = Sampler::start(start, Ids::default(), None, Arc::clone(&live))?;
     let driver = Driver { users: users.clone(), start, key: key()?, live };

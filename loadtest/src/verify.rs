@@ -25,6 +25,10 @@ use crate::scenario::{Kind, Load, Verify};
 const AT_A_TIME: usize = 8;
 /// How long a tree alone may take.
 const HOUR: Duration = Duration::from_secs(3_600);
+/// Octets of the end of a tree that hold its coverage.
+const TAIL: usize = 64 << 10;
+/// How lookups end that brought no answer.
+const UNANSWERED: [&str; 3] = ["failed", "throttled", "dead"];
 /// How lookups end.
 const ENDS: [&str; 6] = ["found", "empty", "failed", "throttled", "skipped", "dead"];
 
@@ -45,7 +49,8 @@ pub struct Verdict {
     pub bad_coverage: usize,
     /// Whose tree was compared with a reference.
     pub compared: usize,
-    /// Complete jobs that should have been compared, and whose reference could not be found.
+    /// Complete jobs that should have been compared, and whose reference could not be found, or
+    /// is worse: more of its lookups failed.
     #[serde(default)]
     pub uncompared: usize,
     /// Distinct requests that have a reference.
@@ -59,6 +64,8 @@ struct Reference {
     whole: String,
     /// Of all but its first line, which names the tenant.
     body: String,
+    /// Lookups without an answer.
+    unanswered: u64,
 }
 
 /// Who answers what a request comes to without a cluster under load.
@@ -75,11 +82,16 @@ struct Hashes {
     whole: Sha256,
     body: Sha256,
     in_body: bool,
+    tail: Vec<u8>,
 }
 
 impl Hashes {
     fn add(&mut self, octets: &[u8]) {
         self.whole.update(octets);
+        self.tail.extend_from_slice(octets);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
         if self.in_body {
             self.body.update(octets);
         } else if let Some(end) = octets.iter().position(|b| *b == b'\n') {
@@ -90,7 +102,9 @@ impl Hashes {
 
     fn end(self) -> Reference {
         let hex = |hash: Sha256| hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-        Reference { whole: hex(self.whole), body: hex(self.body) }
+        let lines = self.tail.split(|b| *b == b'\n').filter_map(|l| serde_json::from_slice::<Value>(l).ok());
+        let unanswered = lines.filter(|l| l["type"] == "coverage").map(|l| unanswered(&l)).sum();
+        Reference { whole: hex(self.whole), body: hex(self.body), unanswered }
     }
 }
 
@@ -163,6 +177,11 @@ async fn tree(user: &User, id: &str) -> anyhow::Result<Reference> {
     Ok(hashes.end())
 }
 
+/// Lookups of a source that brought no answer.
+fn unanswered(source: &Value) -> u64 {
+    UNANSWERED.iter().map(|end| source["ends"][end].as_u64().unwrap_or(0)).sum()
+}
+
 /// Whether the lookups of each source are those of its ends.
 pub fn adds_up(coverage: &Value) -> bool {
     let sum = |source: &Value| ENDS.iter().map(|end| source["ends"][end].as_u64().unwrap_or(0)).sum::<u64>();
@@ -204,9 +223,8 @@ pub async fn jobs(
             Some(oracle) => oracle.reference(&requests[request], &users[0], notes).await,
             None => None,
         };
-        referenced.insert(request, reference.is_some());
         let Some(first) = equal.first() else { continue };
-        let (id, sha256) = (first.id.clone(), first.sha256.clone());
+        let (id, sha256, failed) = (first.id.clone(), first.sha256.clone(), first.unanswered);
         let right = match &reference {
             None => true,
             Some(reference) if reference.whole == sha256 => true,
@@ -215,6 +233,14 @@ pub async fn jobs(
                 .await
                 .is_ok_and(|tree| tree.whole == sha256 && tree.body == reference.body),
         };
+        // What one process could not find out says nothing of what the cluster did.
+        let worse = reference.clone().filter(|r| !right && r.unanswered > failed);
+        if let Some(worse) = &worse {
+            let n = worse.unanswered;
+            notes.push(format!("the reference of job {id} has {n} lookups without an answer, not {failed}"));
+        }
+        let (reference, right) = (reference.filter(|_| worse.is_none()), right || worse.is_some());
+        referenced.insert(request, reference.is_some());
         match &reference {
             Some(_) => verdict.compared += equal.len(),
             None if oracle.is_some() => verdict.uncompared += equal.len(),
@@ -262,7 +288,11 @@ async fn coverage(jobs: &mut [Job], users: &[User], verdict: &mut Verdict) {
     let mut fetched = fetched.buffer_unordered(AT_A_TIME);
     while let Some((at, coverage)) = fetched.next().await {
         let problem = match coverage {
-            Ok(coverage) if adds_up(&coverage) && is_told(&coverage, jobs[at].counts.registered) => continue,
+            Ok(coverage) if adds_up(&coverage) && is_told(&coverage, jobs[at].counts.registered) => {
+                let sources = coverage.as_object().into_iter().flat_map(|sources| sources.values());
+                jobs[at].unanswered = sources.map(unanswered).sum();
+                continue;
+            }
             Ok(coverage) => format!("its coverage does not add up: {coverage}"),
             Err(error) => format!("its coverage cannot be had: {error:#}"),
         };
@@ -324,9 +354,21 @@ mod tests {
         for size in [1, 4, 5, text.len()] {
             let mut hashes = Hashes::default();
             text.chunks(size).for_each(|c| hashes.add(c));
-            let want = Reference { whole: hex(text), body: hex(b"one\ntwo\n") };
+            let want = Reference { whole: hex(text), body: hex(b"one\ntwo\n"), unanswered: 0 };
             assert_eq!(hashes.end(), want, "{size}");
         }
+    }
+
+    #[test]
+    fn lookups_without_an_answer_are_counted_at_the_end_of_a_tree() {
+        let source = json!({ "type": "coverage", "ends": { "found": 9, "failed": 2, "dead": 1 } });
+        let mut hashes = Hashes::default();
+        for _ in 0..1_000 {
+            hashes.add(&[&[b'x'; 999][..], b"\n"].concat());
+        }
+        hashes.add(format!("{source}\n{source}\n{}\n", json!({ "type": "end" })).as_bytes());
+        assert!(hashes.tail.len() <= 2 * TAIL);
+        assert_eq!(hashes.end().unanswered, 6);
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub async fn run(global: &Global, args: &Coordinator) -> Outcome {
         sweep: millis(config.coordinator.sweep_ms),
         retention: config.archive.retention(),
         peers: Arc::new(forward::HttpPeers { http: http.clone(), secret: secret.clone() }),
-        after_large: allocator::give_back,
+        give_memory_back: allocator::give_back,
     };
     let connections = usize::try_from(config.api.connections).unwrap_or(usize::MAX);
     let broker: Arc<dyn Broker> = Arc::new(backs.broker.clone());

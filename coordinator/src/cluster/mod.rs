@@ -39,6 +39,8 @@ pub use journal::unpack;
 const PUBLISH: Duration = Duration::from_secs(3);
 /// Pause before queues are asked for again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long no job runs before freed memory is given back.
+const IDLE: Duration = Duration::from_secs(1);
 /// How long jobs may take to be left.
 const LEAVE: Duration = Duration::from_secs(5);
 
@@ -64,9 +66,9 @@ pub struct Options {
     pub retention: Option<Duration>,
     /// How it asks others.
     pub peers: Arc<dyn Peers>,
-    /// Called when a large result has left memory: an allocator that keeps what is freed may
-    /// give it back.
-    pub after_large: fn(),
+    /// Called when much memory was freed, and when no job has run for a second: an allocator that
+    /// keeps what is freed may give it back.
+    pub give_memory_back: fn(),
 }
 
 struct Shared {
@@ -296,6 +298,7 @@ async fn take_jobs(shared: &Arc<Shared>) -> Result<(), TakeError> {
     let broker = &shared.options.run.broker;
     let mut consumer = broker.consume(Due::QUEUE, shared.options.jobs).await?;
     let mut open: FuturesUnordered<Task<()>> = FuturesUnordered::new();
+    let mut had_jobs = false;
     loop {
         tokio::select! {
             () = shared.shutdown.stopping() => break,
@@ -303,10 +306,15 @@ async fn take_jobs(shared: &Arc<Shared>) -> Result<(), TakeError> {
             Some(done) = open.next(), if !open.is_empty() => ended(done),
             delivery = consumer.next() => match delivery {
                 Some(delivery) => {
+                    had_jobs = true;
                     open.push(task::spawn("owner", take::take(Arc::clone(shared), handle.clone(), delivery)));
                 }
                 None => break,
             },
+            () = tokio::time::sleep(IDLE), if had_jobs && open.is_empty() => {
+                had_jobs = false;
+                give_memory_back(shared.options.give_memory_back).await;
+            }
         }
     }
     let left = async {
@@ -318,6 +326,14 @@ async fn take_jobs(shared: &Arc<Shared>) -> Result<(), TakeError> {
         tracing::warn!(jobs = open.len(), "jobs are left without a word");
     }
     Ok(())
+}
+
+/// Gives freed memory back, beside the runtime's threads. Not cancel safe: it is given back all
+/// the same.
+async fn give_memory_back(how: fn()) {
+    if let Err(error) = tokio::task::spawn_blocking(how).await {
+        tracing::warn!(%error, "memory is not given back");
+    }
 }
 
 fn ended(done: Result<(), task::Error>) {

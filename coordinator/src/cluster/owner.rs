@@ -350,7 +350,8 @@ impl Owner {
         metrics().duplicates.inc_by(result.figures.duplicates);
         let shared = Arc::clone(&self.shared);
         let record =
-            match result::write(&shared.shelf, self.id, self.epoch, result, shared.options.after_large).await
+            match result::write(&shared.shelf, self.id, self.epoch, result, shared.options.give_memory_back)
+                .await
             {
                 Ok(record) => record,
                 Err(error) => {

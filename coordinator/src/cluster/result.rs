@@ -35,7 +35,7 @@ pub enum ResultError {
 }
 
 /// Writes a result under a take-over; it counts only once the job's end says so. Calls
-/// `after_large` when one of 100,000 nodes or more is no longer in memory.
+/// `give_memory_back` when one of 100,000 nodes or more is no longer in memory.
 ///
 /// # Errors
 /// When the archive fails.
@@ -44,7 +44,7 @@ pub async fn write(
     id: JobId,
     epoch: u32,
     result: JobResult,
-    after_large: fn(),
+    give_memory_back: fn(),
 ) -> Result<ResultRecord, ResultError> {
     let (tx, mut pieces) = mpsc::channel::<Bytes>(WAITING);
     // Heavy on the processor, so beside the runtime's threads.
@@ -72,10 +72,8 @@ pub async fn write(
     let candidates = ranked.map_err(|e| ResultError::Write(id, e.into()))?;
     let given_back = async {
         // Nobody holds the result any more. Waited for, so that the next job finds the memory.
-        if record.nodes >= LARGE
-            && let Err(error) = tokio::task::spawn_blocking(after_large).await
-        {
-            tracing::warn!(%error, job = %id, "memory is not given back");
+        if record.nodes >= LARGE {
+            super::give_memory_back(give_memory_back).await;
         }
     };
     let (put, ()) = tokio::join!(shelf.put_candidates(id, epoch, &candidates), given_back);

@@ -26,7 +26,7 @@ pub fn options(run: StartOptions, archive: Arc<dyn Archive>) -> Options {
         hold: Duration::from_secs(600),
         sweep: Duration::from_secs(5),
         retention: None,
-        after_large: || {},
+        give_memory_back: || {},
         peers: Arc::new(Alone),
     }
 }

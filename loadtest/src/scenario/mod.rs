@@ -16,6 +16,8 @@ pub use check::{Bound, Check, Figures, Judged, judge};
 pub use faults::{FaultKind, FaultSpec};
 pub use shape::{ClusterSpec, Shape, SlowSpec};
 
+use crate::possible::{nearest, possible};
+
 /// Seconds from one fault to the next at least, where a run is made smaller: what was killed
 /// needs some to come back.
 const SOONEST_FAULT: f64 = 10.0;
@@ -286,8 +288,28 @@ impl Scenario {
                 wrong.push(format!("check {}: give at_most or at_least", check.figure));
             }
         }
+        wrong.extend(self.unknown_figures());
         wrong.dedup();
         wrong
+    }
+
+    /// Checks of figures that no run has, each with one that it has.
+    fn unknown_figures(&self) -> Vec<String> {
+        let mut unknown = Vec::new();
+        for arm in self.all_arms() {
+            let names = possible(&self.shape(&arm), &arm.loads);
+            for check in &self.checks {
+                let here = |of: &Option<String>| of.as_ref().is_none_or(|name| *name == arm.name);
+                let figure = Some(&check.figure).filter(|_| here(&check.arm));
+                let over_arm = if check.over_arm.is_some() { &check.over_arm } else { &check.arm };
+                let over = check.over.as_ref().filter(|_| here(over_arm));
+                for figure in figure.into_iter().chain(over).filter(|f| !names.contains(*f)) {
+                    let meant = nearest(figure, names.iter()).map_or("", String::as_str);
+                    unknown.push(format!("check {figure}: there is no such figure; is it {meant}?"));
+                }
+            }
+        }
+        unknown
     }
 
     /// Its arms, each with its loads; one where none is named.

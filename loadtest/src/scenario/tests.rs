@@ -37,11 +37,42 @@ fn what_cannot_be_done_is_told_all_at_once() {
                 [[check]]\nfigure = \"f\"\n[[check]]\nfigure = \"g\"\narm = \"none\"\nat_most = 1\n\
                 [faults]\nevery_s = 1\nwhat = [\"kill-worker\"]\n";
     let error = parse(text).unwrap_err().to_string();
-    for part in ["load a: give jobs, or", "load b: give jobs, or", "check f: give", "no arm none", "faults:"]
-    {
+    for part in [
+        "load a: give jobs, or",
+        "load b: give jobs, or",
+        "check f: give",
+        "check f: there",
+        "no arm none",
+        "faults:",
+    ] {
         assert!(error.contains(part), "{part}: {error}");
     }
     assert!(parse("about = \"x\"\n").unwrap_err().to_string().contains("there is no load"));
+}
+
+#[test]
+fn a_figure_that_no_run_has_is_refused_with_one_that_it_has() {
+    let check = |figure: &str| parse(&format!("{LEAST}[[check]]\nfigure = \"{figure}\"\nat_most = 1\n"));
+    for known in [
+        "jobs",
+        "uncompared",
+        "job.complete_s.p95",
+        "job.cpu_us_a_question.worker",
+        "job.peak_bytes_a_node",
+        "growth.threads.worker-2",
+        "rise.memory.redis",
+        "memory_mib.rabbitmq",
+    ] {
+        assert!(check(known).is_ok(), "{known}");
+    }
+    for (wrong, meant) in [
+        ("job.complet_s.max", "job.complete_s.max"),
+        ("other.complete_s.max", "job.complete_s.max"),
+        ("growth.memory.worker-3", "growth.memory.worker-"),
+    ] {
+        let error = check(wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("{wrong}: there is no such figure; is it {meant}")), "{error}");
+    }
 }
 
 #[test]
