@@ -10,6 +10,7 @@ cargo.
 """
 
 import argparse
+import json
 import os
 import pathlib
 import re
@@ -46,13 +47,16 @@ def epoch():
     return int(said)
 
 
-def revision():
-    """The commit, by the same rule as in cli/build.rs."""
-    said = os.environ.get("KUDZU_COMMIT")
-    commit = said or git("rev-parse", "HEAD") or "unknown"
-    if not said and git("status", "--porcelain", "--untracked-files=no"):
-        print("image: there are changes without a commit; the revision says -dirty", file=sys.stderr)
-        return f"{commit}-dirty"
+def revision(program, words):
+    """The commit that the program says it was built from."""
+    command = [os.path.abspath(program), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        commit = str.strip(json.loads(done.stdout)["commit"])
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
+        raise Failed(f"{program} does not say its commit: {error}") from error
+    if not re.fullmatch(r"[0-9a-f]{7,40}", commit):
+        print(f"image: the program is of no commit: {commit}", file=sys.stderr)
     return commit
 
 
@@ -63,13 +67,13 @@ def about_package():
     return package["version"], package["license"]
 
 
-def labels(spec, source):
+def labels(spec, program, source):
     version, licence = about_package()
     found = {
         "title": spec["image"]["title"],
         "description": spec["image"]["description"],
         "version": version,
-        "revision": revision(),
+        "revision": revision(program, spec["check"]["version"]),
         "created": image_oci.rfc3339(epoch()),
         "licenses": licence,
     }
@@ -111,7 +115,7 @@ def build(args):
     about = {key: spec["image"][key] for key in ("user", "env", "ports")}
     about |= {"name": name, "architecture": root.architecture, "entrypoint": [spec["image"]["program"]]}
     layers = [("libraries and settings", root.base), ("program", root.program)]
-    data, digest = image_oci.archive(layers, about, labels(spec, args.source), epoch())
+    data, digest = image_oci.archive(layers, about, labels(spec, args.program, args.source), epoch())
     out = pathlib.Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for file, content in ((f"{title}.spdx.json", bill), (f"{title}.tar", data)):

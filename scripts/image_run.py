@@ -87,7 +87,7 @@ def runs(inside, check, labels):
         return "FAILED", f"it does not say its version: {out[:200]!r}"
     if version != labels.get(LABEL + "version"):
         return "FAILED", f"the program says version {version}, the label {labels.get(LABEL + 'version')}"
-    if not commit or not labels.get(LABEL + "revision", "").startswith(commit):
+    if commit != labels.get(LABEL + "revision"):
         return "FAILED", f"the program says commit {commit}, the label {labels.get(LABEL + 'revision')}"
     return "ok", f"{version}, commit {commit}"
 

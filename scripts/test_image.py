@@ -93,7 +93,7 @@ def good_parts(spec):
     settings |= {"name": "localhost/kudzu:test", "architecture": root.architecture}
     settings["entrypoint"] = [spec["image"]["program"]]
     labels = {image.LABEL + key: "some" for key in image_check.LABELS}
-    labels |= {image.LABEL + "version": version, image.LABEL + "revision": COMMIT + "cdef"}
+    labels |= {image.LABEL + "version": version, image.LABEL + "revision": COMMIT}
     labels[image.LABEL + "created"] = image_oci.rfc3339(EPOCH)
     return Parts(root.base, root.program, settings, labels)
 
@@ -208,14 +208,15 @@ class Building(Case):
                 image.whole_name(name, "kudzu", "1")
 
     def test_the_revision_is_what_the_program_says(self):
-        with mock.patch.dict(os.environ, KUDZU_COMMIT="abc"):
-            self.assertEqual(image.revision(), "abc")
-        with mock.patch.dict(os.environ, KUDZU_COMMIT=""), mock.patch("builtins.print"):
-            says = {"rev-parse": "0123", "status": " M file"}
-            with mock.patch("image.git", lambda *words: says[words[0]]):
-                self.assertEqual(image.revision(), "0123-dirty")
-            with mock.patch("image.git", lambda *words: None):
-                self.assertEqual(image.revision(), "unknown")
+        says = lambda text: image.revision(STAND_IN, ["-c", f"echo '{text}'"])
+        with mock.patch("builtins.print") as printed:
+            self.assertEqual(says(f'{{"commit": "{COMMIT}"}}'), COMMIT)
+            printed.assert_not_called()
+            self.assertEqual(says(f'{{"commit": "{COMMIT}-changed"}}'), f"{COMMIT}-changed")
+            printed.assert_called_once()
+        for wrong in ("", "{}", "[]", '{"commit": 1}'):
+            with self.assertRaisesRegex(Failed, "does not say its commit"):
+                says(wrong)
 
     def test_the_time_is_a_number(self):
         with mock.patch.dict(os.environ, SOURCE_DATE_EPOCH="17"):
@@ -289,7 +290,11 @@ class Commands(Case):
     def test_build_then_verify(self):
         crates = (image_sbom.parse_tree(TREE), {})
         out = self.temp / "out"
-        with mock.patch("image_sbom.crates", return_value=crates), mock.patch("builtins.print"):
+        with (
+            mock.patch("image_sbom.crates", return_value=crates),
+            mock.patch("image.revision", return_value=COMMIT),
+            mock.patch("builtins.print"),
+        ):
             words = ["build", "--program", str(STAND_IN), "--out", str(out), "--source", "https://x.example"]
             self.assertEqual(image.main(words), 0)
         self.assertEqual(sorted(p.name for p in out.iterdir()), ["kudzu.spdx.json", "kudzu.tar"])
