@@ -51,9 +51,9 @@ inf
 {{- $config = mergeOverwrite (fromYaml (include "kudzu.simnet.settings" .)) $config -}}
 {{- end -}}
 {{- if .Values.devServices.enabled -}}
-{{- $dev := dict "tenant" "try" "sha256" (sha256sum .Values.devServices.token) "scopes" (list "read" "submit") -}}
+{{- $dev := dict "tenant" "local" "sha256" (sha256sum .Values.devServices.token) "scopes" (list "read" "submit") -}}
 {{- $config = merge $config (dict "api" (dict "tokens" (dict "dev" $dev))) -}}
-{{- $config = merge $config (dict "tenants" (dict "try" (dict "tlp" "TLP:CLEAR" "pap" "PAP:GREEN"))) -}}
+{{- $config = merge $config (dict "tenants" (dict "local" (dict "tlp" "TLP:CLEAR" "pap" "PAP:GREEN"))) -}}
 {{- end -}}
 {{- $archive := dict "url" "memory:" "retention_days" .Values.archive.retentionDays -}}
 {{- if eq .Values.archive.type "claim" -}}
