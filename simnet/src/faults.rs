@@ -58,6 +58,8 @@ pub struct Faults {
     pub http_permanent: f64,
     /// HTTP: one service is slower than the others.
     pub slow: Option<Slow>,
+    /// RDAP: where redirects lead in place of the registrar's server.
+    pub redirect: Option<String>,
 }
 
 /// What happens to one DNS question.
@@ -113,6 +115,11 @@ impl Chaos {
         let dns = [f.loss, f.truncate, f.servfail, f.refuse, f.malformed].iter().any(|p| *p > 0.0);
         let http = f.http_error > 0.0 || f.http_429 > 0.0;
         Self { dns, http, asked: std::array::from_fn(|_| Mutex::default()), faults }
+    }
+
+    /// Where redirects of RDAP lead, unless to the registrar's server.
+    pub(crate) fn redirect(&self) -> Option<&str> {
+        self.faults.redirect.as_deref()
     }
 
     /// The question is the lower-case name and its type; UDP and TCP count alike.

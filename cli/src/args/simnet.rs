@@ -81,7 +81,7 @@ pub struct Timing {
 }
 
 /// What goes wrong besides; shares from 0 to 1.
-#[derive(Debug, Args, Clone, Copy)]
+#[derive(Debug, Args, Clone)]
 #[command(next_help_heading = "Faults")]
 pub struct FaultArgs {
     /// Share of DNS answers over UDP that are truncated
@@ -108,6 +108,9 @@ pub struct FaultArgs {
     /// One HTTP service that answers later than the others, or never: pdns=5s, rdap=never, certs=500ms
     #[arg(long, value_name = "SERVICE=TIME", value_parser = slow)]
     pub slow: Option<Slow>,
+    /// Redirects of registries lead here, not to the registrar: http://169.254.169.254/
+    #[arg(long, value_name = "URL")]
+    pub redirect: Option<String>,
 }
 
 /// Where it listens.
@@ -145,7 +148,17 @@ impl Timing {
 impl FaultArgs {
     /// These faults and those of the timing.
     pub fn with(&self, timing: &Timing, seed: u64) -> Faults {
-        let Self { truncate, servfail, refuse, malformed, http_error, http_429, permanent, slow } = *self;
+        let Self {
+            truncate,
+            servfail,
+            refuse,
+            malformed,
+            http_error,
+            http_429,
+            permanent,
+            slow,
+            ref redirect,
+        } = *self;
         let http_permanent = permanent;
         Faults {
             truncate,
@@ -157,6 +170,7 @@ impl FaultArgs {
             http_429,
             http_permanent,
             slow,
+            redirect: redirect.clone(),
             ..timing.faults(seed)
         }
     }

@@ -96,7 +96,10 @@ async fn rdap(State(context): State<Context>, request: Request) -> Response {
     }
     match world.rdap(&path, &context.base) {
         rdap::Answer::Found(value) => typed("application/rdap+json", &value),
-        rdap::Answer::Redirect(target) => (StatusCode::FOUND, [(header::LOCATION, target)]).into_response(),
+        rdap::Answer::Redirect(target) => {
+            let target = context.shared.chaos.redirect().map_or(target, str::to_owned);
+            (StatusCode::FOUND, [(header::LOCATION, target)]).into_response()
+        }
         rdap::Answer::NotFound => rdap_error(StatusCode::NOT_FOUND),
         rdap::Answer::BadRequest => rdap_error(StatusCode::BAD_REQUEST),
     }

@@ -96,7 +96,13 @@ impl Http {
         })
     }
 
-    async fn step(&self, request: &Request, url: &Url, tally: &mut Tally, end: Option<Instant>) -> Step {
+    async fn step(
+        &self,
+        request: &Request,
+        (url, scope): (&Url, Scope),
+        tally: &mut Tally,
+        end: Option<Instant>,
+    ) -> Step {
         let host = upstream(url);
         let key = match &request.credential {
             Some(id) => format!("{host} {id}"),
@@ -112,7 +118,7 @@ impl Http {
         };
         tally.begin(&host);
         let bound = [Some(Instant::now() + request.timeout), end].into_iter().flatten().min();
-        let step = before(bound, self.exchange(request, url)).await;
+        let step = before(bound, self.exchange(request, url, scope)).await;
         let step = step.unwrap_or_else(|| {
             let over = end.is_some_and(|end| Instant::now() >= end);
             Step::Failed(if over { Verdict::Deadline } else { Verdict::Timeout })
@@ -162,8 +168,11 @@ impl Http {
         }
     }
 
-    async fn exchange(&self, request: &Request, url: &Url) -> Step {
-        let client = if request.allow_private { &self.private } else { &self.public };
+    async fn exchange(&self, request: &Request, url: &Url, scope: Scope) -> Step {
+        let client = match scope {
+            Scope::Private => &self.private,
+            Scope::Public => &self.public,
+        };
         let mut builder =
             client.get(url.clone()).headers(request.headers.clone()).header(ACCEPT, request.accept);
         if let Some((user, password)) = &request.basic {
@@ -289,14 +298,14 @@ impl<'a> Exchange<'a> {
     /// # Errors
     /// The verdict, where there is no successful answer.
     pub async fn get(&mut self, request: &Request) -> Result<Response, Verdict> {
-        let scope = if request.allow_private { Scope::Private } else { Scope::Public };
+        let mut scope = if request.allow_private { Scope::Private } else { Scope::Public };
         let mut url = request.url.clone();
         let (mut hops, mut waits) = (0, 0_u8);
         if !is_allowed_url(&url, scope) {
             return Err(Verdict::Denied);
         }
         loop {
-            match self.http.step(request, &url, &mut self.tally, self.end).await {
+            match self.http.step(request, (&url, scope), &mut self.tally, self.end).await {
                 Step::Done(response) => return Ok(response),
                 Step::Failed(verdict) => return Err(verdict),
                 Step::Later(wait) => {
@@ -315,6 +324,7 @@ impl<'a> Exchange<'a> {
                     if hops > self.http.limits.max_redirects || target == url {
                         return Err(Verdict::Loop);
                     }
+                    scope = leads(&url, &target, scope);
                     if !follows(request, &url, &target, scope) {
                         return Err(Verdict::Denied);
                     }
@@ -325,8 +335,18 @@ impl<'a> Exchange<'a> {
     }
 }
 
+fn is_same_host(from: &Url, to: &Url) -> bool {
+    (from.host(), from.port_or_known_default()) == (to.host(), to.port_or_known_default())
+}
+
+/// Who may be reached by a redirect: an endpoint of one's own may be inside, but opens no way to
+/// what else is there.
+fn leads(from: &Url, to: &Url, scope: Scope) -> Scope {
+    if is_same_host(from, to) { scope } else { Scope::Public }
+}
+
 fn follows(request: &Request, from: &Url, to: &Url, scope: Scope) -> bool {
-    let same = (from.host(), from.port_or_known_default()) == (to.host(), to.port_or_known_default());
+    let same = is_same_host(from, to);
     let downgrade = from.scheme() == "https" && to.scheme() == "http" && scope == Scope::Public;
     is_allowed_url(to, scope) && !downgrade && (same || request.follow == Follow::Anywhere)
 }

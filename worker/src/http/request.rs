@@ -47,7 +47,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Octets of its body, unpacked, where they are fewer than those of every body.
     pub max_body: Option<u64>,
-    /// Whether private addresses and plain HTTP redirects are allowed.
+    /// Whether its host may have a private address, and redirect there over plain HTTP; other
+    /// hosts never may.
     pub allow_private: bool,
     /// Where redirects may lead.
     pub follow: Follow,
