@@ -9,6 +9,7 @@ use kudzu_shared::time::UnixSeconds;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::core::backlog::Open;
 use crate::rank::{self, Candidate};
 use crate::tree::Tree;
 
@@ -47,6 +48,12 @@ pub struct Progress {
     pub sources: BTreeMap<String, [u64; 3]>,
     /// When the first tree with a found pair could be shown.
     pub first_tree_ms: Option<u64>,
+    /// By source: lookups that have not ended. For who scales workers.
+    #[serde(skip)]
+    pub open: BTreeMap<String, Open>,
+    /// By class: lookups that workers have answered, each round counted. The same.
+    #[serde(skip)]
+    pub answered: [u64; 3],
 }
 
 /// What was asked of one source, and what came of it; only what the tree demanded counts.

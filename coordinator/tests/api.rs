@@ -297,6 +297,33 @@ async fn every_route_is_described_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scaler_asks_for_a_class_without_a_token() {
+    let rig = rig().await;
+    let ask = async |query: &str, status| {
+        json(rig.call("", Method::GET, &format!("/scaling{query}")).send().await.unwrap(), status).await
+    };
+    for class in ["dns", "http", "local"] {
+        let signal = ask(&format!("?class={class}"), StatusCode::OK).await;
+        let nothing = json!({
+            "class": class, "seconds_waiting": 0.0, "waiting_lookups": 0, "coordinators": 1, "unheard": 0,
+        });
+        assert_eq!(signal, nothing);
+    }
+    let none = ask("?class=smtp", StatusCode::NOT_FOUND).await;
+    assert!(none["detail"].as_str().unwrap().contains("dns, http, local"), "{none}");
+    for odd in ["", "?", "?klass=dns", "?class=dns&scope=own", "?class=dns&class=http"] {
+        ask(odd, StatusCode::BAD_REQUEST).await;
+    }
+    let measured = rig.call("", Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
+    for metric in ["kudzu_lookups_waiting", "kudzu_seconds_waiting"] {
+        for class in ["dns", "http", "local"] {
+            let line = format!("{metric}{{class=\"{class}\"}} ");
+            assert!(measured.contains(&line), "{line} is missing:\n{measured}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_broker_nothing_is_accepted_and_readiness_says_so() {
     let rig = rig().await;
     let ready = rig.call("", Method::GET, "/readyz").send().await.unwrap();

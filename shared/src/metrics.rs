@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -97,6 +98,10 @@ pub struct Metrics {
     pub outstanding: Gauge,
     /// Questions that one job may have outstanding.
     pub window: Gauge,
+    /// Lookups of the jobs that run here that have not ended.
+    pub lookups_waiting: Family<OfClass, Gauge>,
+    /// Seconds of work that wait in the whole cluster.
+    pub seconds_waiting: Family<OfClass, Gauge<f64, AtomicU64>>,
     /// Results for lookups that had ended.
     pub duplicates: Counter,
 }
@@ -150,6 +155,12 @@ impl Metrics {
             jobs_open: n.put("jobs_open", "Jobs without an end in the whole cluster", Gauge::default()),
             outstanding: n.put("outstanding_questions", "Questions sent and not answered", Gauge::default()),
             window: n.put("window_questions", "Questions one job may have outstanding", Gauge::default()),
+            lookups_waiting: n.put("lookups_waiting", "Lookups that have not ended", Family::default()),
+            seconds_waiting: n.put(
+                "seconds_waiting",
+                "Seconds of work that wait in the cluster",
+                Family::default(),
+            ),
             duplicates: n.put("duplicates", "Results for lookups that had ended", Counter::default()),
             registry: names.0,
         }
@@ -206,6 +217,8 @@ mod tests {
         drop(m.redelivered.get_or_create(&Message { kind: "task" }));
         drop(m.damaged.get_or_create(&Message { kind: "task" }));
         drop(m.in_flight.get_or_create(&OfClass { class: "dns" }));
+        drop(m.lookups_waiting.get_or_create(&OfClass { class: "dns" }));
+        drop(m.seconds_waiting.get_or_create(&OfClass { class: "dns" }));
         drop(m.limiter_wait.get_or_create(&OfClass { class: "dns" }));
         let said = include_str!("../../docs/CLUSTER.md");
         let text = m.text();

@@ -20,6 +20,9 @@ pub enum Class {
 }
 
 impl Class {
+    /// All of them, by number.
+    pub const ALL: [Class; 3] = [Class::Dns, Class::Http, Class::Local];
+
     /// Its name.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -13,6 +13,7 @@ mod jobs;
 pub mod problem;
 pub mod request;
 mod results;
+mod scaling;
 mod serve;
 mod system;
 mod trees;
@@ -158,6 +159,7 @@ pub fn router(options: Options) -> Router {
         .route("/healthz", get(system::healthz))
         .route("/readyz", get(system::readyz))
         .route("/metrics", get(system::measured))
+        .route("/scaling", get(scaling::scaling))
         .route("/cluster/jobs/{id}", get(system::runs))
         .route_layer(middleware::from_fn_with_state(api.clone(), in_time))
         .merge(streams)

@@ -7,8 +7,8 @@ use axum::response::{IntoResponse as _, Response};
 use kudzu_shared::broker::Health;
 use kudzu_shared::config::Scope;
 use kudzu_shared::job::JobId;
-use kudzu_shared::metrics::{CONTENT_TYPE, metrics};
-use kudzu_shared::source::SourceInfo;
+use kudzu_shared::metrics::{CONTENT_TYPE, OfClass, metrics};
+use kudzu_shared::source::{Class, SourceInfo};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -40,6 +40,7 @@ use super::problem::Problem;
         healthz,
         readyz,
         measured,
+        super::scaling::scaling,
         openapi,
     ),
     modifiers(&Everywhere)
@@ -109,6 +110,12 @@ pub(super) async fn measured(With(api): With<Api>) -> Response {
     metrics.jobs_open.set(whole(api.cluster.open_jobs()));
     metrics.outstanding.set(api.cluster.board().outstanding());
     metrics.window.set(i64::from(api.cluster.options().run.config.window));
+    for class in Class::ALL {
+        let of = OfClass { class: class.as_str() };
+        let here = i64::try_from(api.cluster.waiting_here(class)).unwrap_or(i64::MAX);
+        metrics.lookups_waiting.get_or_create(&of).set(here);
+        metrics.seconds_waiting.get_or_create(&of).set(api.cluster.waits_for(class).seconds_waiting);
+    }
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], metrics.text()).into_response()
 }
 

@@ -2,8 +2,10 @@
 //!
 //! The record of a job is in the archive before anybody learns that it was accepted. A message
 //! says that it is due; whoever takes it claims an epoch and runs the job from what the journal
-//! knows. `take` claims a job, `owner` is one job in these hands, `sweep` finds what nobody has in hand.
+//! knows. `take` claims a job, `owner` is one job in these hands, `sweep` finds what nobody has in hand,
+//! `backlog` says what waits for workers.
 
+pub mod backlog;
 pub mod board;
 mod journal;
 mod owner;
@@ -23,11 +25,13 @@ use futures::stream::FuturesUnordered;
 use kudzu_shared::archive::{Archive, Put};
 use kudzu_shared::broker::{self, Durability, Health, Subscription};
 use kudzu_shared::job::{Budgets, JobId, JobSpec};
+use kudzu_shared::source::Class;
 use kudzu_shared::task::{self, Shutdown, Task};
-use kudzu_shared::wire::{Due, Over};
+use kudzu_shared::wire::{self, Due, Over};
 
 use crate::plan::{Plan, PlanError};
 use crate::run::{self, Coordinator, StartOptions};
+use backlog::{Backlog, Signal};
 use board::Board;
 use peers::Peers;
 use record::{About, Record, RecordError};
@@ -75,6 +79,7 @@ struct Shared {
     options: Options,
     shelf: Shelf,
     board: Arc<Board>,
+    backlog: Backlog,
     peers: Arc<dyn Peers>,
     /// Jobs without an end, as the sweep saw them.
     open: AtomicUsize,
@@ -119,8 +124,8 @@ pub struct Accepted {
 
 /// What a coordinator runs until it has ended.
 pub struct Running {
-    /// Jobs, the sweep, and cancels.
-    tasks: [Task<()>; 3],
+    /// Jobs, the sweep, cancels, and what waits.
+    tasks: [Task<()>; 4],
 }
 
 impl Cluster {
@@ -134,16 +139,19 @@ impl Cluster {
         let shared = Arc::new(Shared {
             shelf: Shelf::new(Arc::clone(&options.archive)),
             board: Arc::default(),
+            backlog: Backlog::new(&options.run.catalogue),
             peers: Arc::clone(&options.peers),
             open: AtomicUsize::new(0),
             options,
             shutdown,
         });
         let cancels = broker.subscribe(Over::CANCEL).await?;
+        let backlogs = broker.subscribe(wire::Backlog::TOPIC).await?;
         let tasks = [
             task::spawn("jobs", jobs(Arc::clone(&shared))),
             task::spawn("sweep", sweep::run(Arc::clone(&shared))),
             task::spawn("cancels", hear_cancels(Arc::clone(&shared), cancels)),
+            task::spawn("backlog", backlog::run(Arc::clone(&shared), backlogs)),
         ];
         Ok((Self(shared), Running { tasks }))
     }
@@ -229,6 +237,16 @@ impl Cluster {
     /// The jobs that run here.
     pub fn board(&self) -> &Arc<Board> {
         &self.0.board
+    }
+
+    /// What waits for the workers of a class, in the whole cluster.
+    pub fn waits_for(&self, class: Class) -> Signal {
+        self.0.backlog.signal(class, &self.0.board, tokio::time::Instant::now())
+    }
+
+    /// Lookups of a class that have not ended, of the jobs that run here.
+    pub fn waiting_here(&self, class: Class) -> u64 {
+        self.0.backlog.own(class, &self.0.board)
     }
 
     /// What its runs of jobs stand on.

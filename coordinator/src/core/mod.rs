@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing in here knows tokio, a socket, a clock or randomness.
 
 mod ahead;
+pub mod backlog;
 pub mod chunk;
 mod edge;
 pub mod facts;

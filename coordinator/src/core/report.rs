@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::backlog::Open;
 use super::job::Job;
 use super::store::state;
 use super::ticket::{self, Ticket};
@@ -55,13 +56,20 @@ impl Job {
 
     /// Where the job stands.
     pub fn progress(&self, now: u64) -> Progress {
-        let mut sources = BTreeMap::new();
+        let (mut sources, mut open) = (BTreeMap::new(), BTreeMap::<String, Open>::new());
         let (mut ended, mut in_flight) = (0, 0);
-        for ((rule, counts), refused) in self.rules.asks.iter().zip(&self.by_source).zip(&self.tree.refused) {
+        let asks = self.rules.asks.iter().zip(&self.by_source).zip(&self.tree.refused);
+        for (at, ((rule, counts), refused)) in asks.enumerate() {
             let counts = [counts[0] + refused, counts[1], counts[2]];
             let entry: &mut [u64; 3] = sources.entry(rule.source.name.clone()).or_default();
             for (sum, n) in entry.iter_mut().zip(counts) {
                 *sum += n;
+            }
+            let registered = self.store.by_ask.get(at).copied().unwrap_or(0);
+            let left = registered.saturating_sub(counts[0]);
+            if left > 0 {
+                let questions = left * u64::from(rule.questions);
+                *open.entry(rule.source.name.clone()).or_default() += Open { lookups: left, questions };
             }
             ended += counts[0];
             in_flight += counts[2];
@@ -79,6 +87,8 @@ impl Job {
             outstanding: self.queues.iter().map(|q| u64::from(q.outstanding())).sum(),
             sources,
             first_tree_ms: self.first_tree,
+            open,
+            answered: [0; 3],
         }
     }
 

@@ -138,6 +138,8 @@ pub struct Store {
     pub edges: ChunkVec<Packed>,
     /// The lookups.
     pub lookups: ChunkVec<Lookup>,
+    /// How many there are of each ask.
+    pub by_ask: Vec<u64>,
     /// First and last seen of the edges that have them.
     times: Times,
     /// What is said of observables beside their pairs.
@@ -196,6 +198,11 @@ impl Store {
         let next = self.entries[key].first_lookup;
         let id = self.lookups.push(Lookup { key, next, verdicts: [0; 2], ask, rounds: 0, state: 0 });
         self.entries[key].first_lookup = id;
+        let ask = usize::from(ask);
+        if self.by_ask.len() <= ask {
+            self.by_ask.resize(ask + 1, 0);
+        }
+        self.by_ask[ask] += 1;
         id
     }
 

@@ -193,7 +193,7 @@ impl Dispatcher {
             }
         }
         count("shared", shared.len());
-        self.hand(shared).await;
+        self.hand(shared, true).await;
         ask
     }
 
@@ -250,12 +250,12 @@ impl Dispatcher {
         }
         count("hit", hits.len());
         count("miss", misses.len() + waiting.len());
-        self.hand(hits).await;
+        self.hand(hits, false).await;
         (misses, waiting)
     }
 
     /// Hands the job answers that nobody asked for it.
-    async fn hand(&self, known: Vec<(TaskLookup, StoredAnswer)>) {
+    async fn hand(&self, known: Vec<(TaskLookup, StoredAnswer)>, shared: bool) {
         let (settled, other): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, stored)| stored.settled);
         for (settled, some) in [(true, settled), (false, other)] {
             if some.is_empty() {
@@ -264,7 +264,7 @@ impl Dispatcher {
             let results = self.template.results(some);
             // Made here, beside the job's own work; what is settled gets other tickets first.
             let message = (self.journaled && !settled).then(|| results.encode().ok()).flatten();
-            let arrived = Arrived::Known { results, message, settled };
+            let arrived = Arrived::Known { results, message, settled, shared };
             let _ = self.inbox.send(arrived).await; // The job has ended: nobody wants it.
         }
     }

@@ -119,6 +119,8 @@ enum Arrived {
         message: Option<Bytes>,
         /// They failed in every round before: no later one is of use.
         settled: bool,
+        /// A worker brought them to another job, just now.
+        shared: bool,
     },
 }
 
@@ -192,7 +194,7 @@ impl Coordinator {
     /// # Errors
     /// When the broker refuses.
     pub async fn start(options: StartOptions, shutdown: Shutdown) -> Result<Handle, StartError> {
-        for class in [Class::Dns, Class::Http, Class::Local] {
+        for class in Class::ALL {
             options.broker.declare(task_queue(class), Durability::Durable).await?;
         }
         let reply_to = format!("kudzu.results.{}", uuid::Uuid::now_v7());

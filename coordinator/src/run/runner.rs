@@ -84,6 +84,8 @@ struct Running {
     taken: Vec<Taken>,
     keep_taken: bool,
     figures: Figures,
+    /// By class: lookups that workers have answered.
+    answered: [u64; 3],
     serial: Serial,
     done: bool,
 }
@@ -132,6 +134,7 @@ impl Runner {
             taken: Vec::new(),
             keep_taken: self.journal.is_some(),
             figures: Figures::default(),
+            answered: [0; 3],
             serial: Serial::default(),
             done: false,
         };
@@ -180,7 +183,7 @@ impl Runner {
                     r.event(Event::Tick);
                 }
                 _ = tick.tick() => {
-                    self.progress.send_replace(r.job.progress(r.now()));
+                    self.progress.send_replace(r.progress());
                 }
                 () = std::future::ready(()), if !r.replay.is_empty() => r.replay(),
                 // While evidence or journal are behind, nothing more is asked; what comes is
@@ -204,10 +207,12 @@ impl Runner {
     /// Takes results in; a message that cannot be read is set aside.
     async fn take(&self, r: &mut Running, arrived: Arrived) {
         match arrived {
-            Arrived::Known { results, message, settled } => r.accept(results, message, settled),
+            Arrived::Known { results, message, settled, shared } => {
+                r.accept(results, message, settled, shared);
+            }
             Arrived::Message(delivery) => match Results::decode(&delivery.body) {
                 Ok(results) => {
-                    r.accept(results, Some(delivery.body), false);
+                    r.accept(results, Some(delivery.body), false, true);
                     delivery.settle.ack();
                 }
                 Err(error) => {
@@ -283,6 +288,10 @@ impl Running {
         }
     }
 
+    fn progress(&self) -> Progress {
+        Progress { answered: self.answered, ..self.job.progress(self.now()) }
+    }
+
     fn may_ask(&self) -> bool {
         self.rows.len() < EVIDENCE && self.taken.len() < JOURNAL
     }
@@ -318,7 +327,7 @@ impl Running {
         }
     }
 
-    fn accept(&mut self, mut results: Results, message: Option<Bytes>, settled: bool) {
+    fn accept(&mut self, mut results: Results, message: Option<Bytes>, settled: bool, worked: bool) {
         let now = self.now();
         if settled {
             for result in &mut results.results {
@@ -343,6 +352,9 @@ impl Running {
                 self.settled.note(failing, &results.upstreams, taken.ended);
             }
             let ask = self.job.ask_of(result.seq);
+            // Cache and journal answer while there is no worker at all.
+            let class = self.job.rules().asks[usize::from(ask)].source.class;
+            self.answered[class as usize] += u64::from(worked);
             let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
             let cached = if result.cached { taken.questions.len() as u64 } else { 0 };
@@ -396,7 +408,7 @@ fn millis(time: Duration) -> u64 {
 async fn finish(r: Running) -> Option<JobResult> {
     let now = r.now();
     let compute = move || {
-        let mut progress = r.job.progress(now);
+        let mut progress = r.progress();
         // One that was stopped when all was asked is complete all the same.
         let stopped = r.job.tree.stopped.filter(|_| r.job.tree.cut_short);
         let partial = stopped.map(|v| match v {

@@ -158,10 +158,16 @@ impl<'a> Reader<'a> {
 
     /// Reads `n` records; a count that the rest cannot hold is damage, not an allocation.
     pub(super) fn records<T: Record + 'a>(&mut self, n: u32) -> Result<Vec<T>, Error> {
-        let n = usize::try_from(n).map_err(|_| Error::Damaged("count"))?;
-        if n > self.0.len() / 4 {
-            return Err(Error::Damaged("count"));
-        }
-        (0..n).map(|_| self.record()).collect()
+        (0..self.bounded(n)?).map(|_| self.record()).collect()
+    }
+
+    /// The same for what travels as it is.
+    pub(super) fn heads<T: BorrowDecode<'a, ()>>(&mut self, n: u32) -> Result<Vec<T>, Error> {
+        (0..self.bounded(n)?).map(|_| self.head()).collect()
+    }
+
+    fn bounded(&self, n: u32) -> Result<usize, Error> {
+        let n = usize::try_from(n).ok().filter(|n| *n <= self.0.len() / LENGTH);
+        n.ok_or(Error::Damaged("count"))
     }
 }

@@ -8,6 +8,7 @@
 //! Decoding is bounded by [`MAX_MESSAGE`].
 
 mod answer;
+mod backlog;
 mod codec;
 mod due;
 mod over;
@@ -17,6 +18,7 @@ mod split;
 mod task;
 
 pub use answer::StoredAnswer;
+pub use backlog::{Backlog, ClassFlow, SourceBacklog};
 pub use codec::{Error, MAX_MESSAGE};
 pub use due::Due;
 pub use over::Over;

@@ -1,17 +1,18 @@
 //! Damage is an error or a miss: never a panic, a wrong answer or a large allocation.
 
 use kudzu_shared::cache;
-use kudzu_shared::wire::{Error, MAX_MESSAGE, Results, StoredAnswer, Task};
+use kudzu_shared::wire::{Backlog, Error, MAX_MESSAGE, Results, StoredAnswer, Task};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::{rebuilt, records, samples, sealed};
 
-fn messages() -> [Vec<u8>; 3] {
+fn messages() -> [Vec<u8>; 4] {
     [
         samples::task().encode().unwrap().into(),
         samples::results().encode().unwrap().into(),
         samples::stored().encode().unwrap().into(),
+        samples::backlog().encode().unwrap().into(),
     ]
 }
 
@@ -20,6 +21,7 @@ fn decode_all(message: &[u8]) -> bool {
         Task::decode(message).is_ok(),
         Results::decode(message).is_ok(),
         StoredAnswer::decode(message).is_ok(),
+        Backlog::decode(message).is_ok(),
         cache::entry::decode(message).is_some(),
     ];
     decoded.contains(&true)
@@ -137,7 +139,7 @@ proptest! {
     /// Sealed again after the damage, as a faulty program would send it.
     #[test]
     fn sealed_damage_never_panics(
-        which in 0usize..3,
+        which in 0usize..4,
         edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in option_cut(),
         kind in 1u8..4,

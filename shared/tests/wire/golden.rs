@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use kudzu_shared::cache;
 use kudzu_shared::outcome::Verdict;
 use kudzu_shared::pair::Relation;
-use kudzu_shared::wire::{Due, Over, Results, StoredAnswer, Task};
+use kudzu_shared::wire::{Backlog, Due, Over, Results, StoredAnswer, Task};
 
 use crate::samples;
 
@@ -17,12 +17,13 @@ fn settled() -> StoredAnswer {
     StoredAnswer { settled: true, ..samples::stored() }
 }
 
-fn messages() -> [(&'static str, Vec<u8>); 5] {
+fn messages() -> [(&'static str, Vec<u8>); 6] {
     [
         ("task-1.2.bin", samples::task().encode().unwrap().into()),
         ("results-1.2.bin", samples::results().encode().unwrap().into()),
         ("due-1.2.bin", samples::due().encode().unwrap().into()),
         ("over-1.2.bin", samples::over().encode().unwrap().into()),
+        ("backlog-1.2.bin", samples::backlog().encode().unwrap().into()),
         ("cache-entry-1.2.bin", cache::entry::encode(&settled()).unwrap().into()),
     ]
 }
@@ -71,6 +72,7 @@ fn golden_files_are_read() {
     assert_eq!(Results::decode(&read("results-1.2.bin")).unwrap(), samples::results());
     assert_eq!(Due::decode(&read("due-1.2.bin")).unwrap(), samples::due());
     assert_eq!(Over::decode(&read("over-1.2.bin")).unwrap(), samples::over());
+    assert_eq!(Backlog::decode(&read("backlog-1.2.bin")).unwrap(), samples::backlog());
     assert_eq!(StoredAnswer::decode(&read("cache-entry-1.2.bin")).unwrap(), settled());
     // What 1.2 appended is absent in 1.1.
     let task = Task { looked_ms: None, ..samples::task() };

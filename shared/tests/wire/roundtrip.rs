@@ -1,7 +1,9 @@
 //! What is written is read again, by this version and by the one before.
 
 use kudzu_shared::job::JobId;
-use kudzu_shared::wire::{Due, Error, MAJOR, MINOR, Over, Results, StoredAnswer, Task};
+use kudzu_shared::wire::{
+    Backlog, ClassFlow, Due, Error, MAJOR, MINOR, Over, Results, SourceBacklog, StoredAnswer, Task,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -64,6 +66,21 @@ proptest! {
         let message = over.encode().unwrap();
         prop_assert_eq!(&Over::decode(&message).unwrap(), &over);
         prop_assert_eq!(&Over::decode(&next_minor(&message, &fields, &tail)).unwrap(), &over);
+    }
+
+    #[test]
+    fn backlogs_come_back(
+        from: u128, waiting in vec((".{0,20}", any::<u64>(), any::<u64>()), 0..5),
+        flows in vec((".{0,9}", any::<u64>(), any::<u64>()), 0..4),
+        fields: [u8; 5], tail in vec(vec(any::<u8>(), 0..9), 0..3),
+    ) {
+        let waits = |(source, lookups, questions)| SourceBacklog { source, lookups, questions };
+        let flow = |(class, rate, quiet_ms)| ClassFlow { class, rate, quiet_ms };
+        let waiting = waiting.into_iter().map(waits).collect();
+        let backlog = Backlog { from, waiting, flows: flows.into_iter().map(flow).collect() };
+        let message = backlog.encode().unwrap();
+        prop_assert_eq!(&Backlog::decode(&message).unwrap(), &backlog);
+        prop_assert_eq!(&Backlog::decode(&next_minor(&message, &fields, &tail)).unwrap(), &backlog);
     }
 }
 

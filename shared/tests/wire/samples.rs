@@ -6,7 +6,9 @@ use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::observable::{Kind, Name, Observable};
 use kudzu_shared::outcome::{Answer, Part, Question, Total, Verdict};
 use kudzu_shared::pair::{Pair, Relation};
-use kudzu_shared::wire::{Ask, Due, LookupResult, Over, Results, StoredAnswer, Task, TaskLookup};
+use kudzu_shared::wire::{
+    Ask, Backlog, ClassFlow, Due, LookupResult, Over, Results, SourceBacklog, StoredAnswer, Task, TaskLookup,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -114,6 +116,17 @@ pub fn due() -> Due {
 
 pub fn over() -> Over {
     Over { job: task().job, epoch: 3 }
+}
+
+pub fn backlog() -> Backlog {
+    let waits =
+        |source: &str, lookups| SourceBacklog { source: source.into(), lookups, questions: 2 * lookups };
+    let flow = |class: &str, rate, quiet_ms| ClassFlow { class: class.into(), rate, quiet_ms };
+    Backlog {
+        from: 0x0192_0000_0000_7000_8000_0000_0000_0002,
+        waiting: vec![waits("dns.name", 1_000_000), waits("rdap.domain", 7)],
+        flows: vec![flow("dns", 12_345_678, 0), flow("http", 0, 20_250)],
+    }
 }
 
 pub fn results() -> Results {
