@@ -63,6 +63,7 @@ test: setup lint doc ## Install what is missing, then run every test, lint and c
 	$(CARGO) test --workspace
 	$(CARGO) test --workspace --test clusters -- --ignored --test-threads=1
 	$(CARGO) test --workspace --features $(FAULTY) --test planted --test poison
+	$(MAKE) helm-check image-check
 
 .PHONY: setup
 setup: ## Check for the tools of the tests; install those that are missing
@@ -78,6 +79,16 @@ helm-check: ## Check the chart without a cluster: Helm 3 and 4, every Kubernetes
 	@scripts/setup.sh helm
 	$(PYTHON) helm/tests/check.py --helm $(TOOLS)/helm-3.22.0 --helm $(TOOLS)/helm-4.2.3 \
 		--kubeconform $(TOOLS)/kubeconform-0.8.0 --schemas $(TOOLS)/kube-schemas-1
+
+# make kube-test KUBE_IMAGE_LOAD="kind load image-archive" ARGS="--part first"
+.PHONY: kube-test
+kube-test: ## Test the chart on the cluster of KUBECONFIG: install, scale, upgrade, kill (docs/OPERATING.md)
+	@scripts/setup.sh helm
+	$(MAKE) image ARGS=
+	CARGO="$(CARGO)" $(PYTHON) scripts/image.py build --program $(TARGET)/dist/kudzu --out $(TARGET)/image-next \
+		--name localhost/kudzu:next
+	$(PYTHON) helm/kube/test.py --helm $(TOOLS)/helm-4.2.3 --image $(TARGET)/image/kudzu.tar \
+		--next $(TARGET)/image-next/kudzu.tar $(ARGS)
 
 .PHONY: chart
 chart: ## Write the chart's schema and the table of its README from its values

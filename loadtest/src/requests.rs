@@ -29,8 +29,10 @@ pub struct Request {
     pub kind: Kind,
     /// As the API takes it.
     pub body: Value,
-    /// As `kudzu pivot` takes the same.
+    /// As `kudzu pivot` takes the same, but for a plan of its own.
     pub args: Vec<String>,
+    /// That plan.
+    pub plan_text: Option<String>,
 }
 
 impl Ground {
@@ -82,6 +84,9 @@ impl Ground {
             body["plan"] = json!(plan);
             say("plan", plan.clone());
         }
+        if let Some(text) = &size.plan_text {
+            body["plan_text"] = json!(text);
+        }
         size.sources.iter().for_each(|source| say("source", source.clone()));
         size.no_sources.iter().for_each(|source| say("no-source", source.clone()));
         let limits = [
@@ -96,7 +101,7 @@ impl Ground {
         }
         args.push("--".into());
         args.extend(seeds);
-        Request { size: size.name.clone(), kind: size.kind, body, args }
+        Request { size: size.name.clone(), kind: size.kind, body, args, plan_text: size.plan_text.clone() }
     }
 }
 

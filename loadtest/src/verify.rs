@@ -145,6 +145,11 @@ impl<'a> Oracle<'a> {
         if self.cluster.tenants() > 0 {
             command.args(["--tlp", "amber", "--pap", "green"]); // As its tenants have it.
         }
+        if let Some(text) = &request.plan_text {
+            let file = self.cluster.folder().join("plan.toml");
+            tokio::fs::write(&file, text).await.context("write the plan")?;
+            command.arg("--plan").arg(file);
+        }
         command.args(&request.args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.kill_on_drop(true).spawn().context("run one process")?;
         let mut out = child.stdout.take().context("read what one process says")?;

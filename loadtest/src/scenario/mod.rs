@@ -141,6 +141,9 @@ pub struct Size {
     /// Name of a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<String>,
+    /// Or a plan of its own, as TOML.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan_text: Option<String>,
     /// Ask these sources only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sources: Vec<String>,

@@ -1,0 +1,74 @@
+"""Pods that go: killed at random for minutes, then each of them evicted, as a drain does."""
+
+import json
+import random
+import time
+
+from load import Load, judge, pivots
+from place import Place
+from tools import until
+
+PART = "kills"
+SCALE, EVERY, SECONDS = 0.05, 4.0, 300
+WORKER_EVERY, COORDINATOR_EVERY = 5.0, 30.0
+TWO = {
+    "coordinator": {"replicas": 2},
+    "archive": {"claim": {"accessModes": ["ReadWriteMany"]}},
+    "workers": {"dns": {"replicas": 2}, "http": {"replicas": 2}},
+}
+
+
+def run(tools, table, keep):
+    with Place(tools, PART, keep) as place:
+        place.install(TWO)
+        place.client()
+        embedded = place.embedded(SCALE)
+        with Load(place, EVERY, pivots(place, SCALE)) as load:
+            kills = kill(place, SECONDS)
+            load.stop()
+        table.note(PART, f"pods deleted in {SECONDS} s (workers, coordinators)", "one every 5 s, one every 30 s",
+                   f"{kills['worker']}, {kills['coordinator']}", kills["worker"] >= 50 and kills["coordinator"] >= 9)
+        judge(table, PART, place, load, embedded)
+        with Load(place, EVERY, pivots(place, SCALE)) as load:
+            evicted, left = drain(place)
+            load.stop()
+        table.note("drain", "pods evicted, not evicted", "all", f"{evicted}, {len(left)}", evicted and not left)
+        judge(table, "drain", place, load, embedded)
+
+
+def kill(place, seconds):
+    """Every second one is given no time to end."""
+    chance, counts = random.Random(7), {"worker": 0, "coordinator": 0}
+    begin = time.monotonic()
+    due = {"worker": WORKER_EVERY, "coordinator": COORDINATOR_EVERY}
+    while (at := time.monotonic() - begin) < seconds:
+        for role, every in (("worker", WORKER_EVERY), ("coordinator", COORDINATOR_EVERY)):
+            if at >= due[role]:
+                due[role] += every
+                names = [pod["metadata"]["name"] for pod in place.pods() if f"-{role}" in pod["metadata"]["name"]]
+                if names:
+                    hard = ["--grace-period=0", "--force"] if counts[role] % 2 else []
+                    place.kubectl("delete", "pod", chance.choice(names), "--wait=false", *hard, check=False)
+                    counts[role] += 1
+        time.sleep(0.2)
+    return counts
+
+
+def drain(place):
+    """Evicts every pod of kudzu, one after another; a budget may make one wait."""
+    roles = ("-worker-", "-coordinator-")
+    names = [p["metadata"]["name"] for p in place.pods() if any(r in p["metadata"]["name"] for r in roles)]
+    evicted, left = 0, []
+    for name in names:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": place.name}}
+        path = f"/api/v1/namespaces/{place.name}/pods/{name}/eviction"
+
+        def asked():
+            done = place.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body), check=False)
+            return done.returncode == 0
+
+        if until(asked, 180):
+            evicted += 1
+        else:
+            left.append(name)
+    return evicted, left

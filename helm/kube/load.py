@@ -1,0 +1,107 @@
+"""Jobs that keep coming."""
+
+import concurrent.futures
+import threading
+import time
+
+# Of kudzu demo: with it the tree of a job is that of one process.
+SALT = "18044138065033078997"
+
+
+class Load:
+    """Submits a job every so many seconds from its own threads, until it is stopped."""
+
+    def __init__(self, place, every, words, stdin=None):
+        """`words` and `stdin` are what `kudzu submit` gets; functions of the job's number."""
+        self.place, self.every, self.words, self.stdin = place, every, words, stdin
+        self.ids, self.again, self.refused = [], 0, []
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self):
+        begin = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            number = 0
+            while not self._stop.wait(max(0.0, begin + number * self.every - time.monotonic())):
+                pool.submit(self._submit, number)
+                number += 1
+
+    def _submit(self, number):
+        """The same key is the same job, so that whoever got no answer may ask again."""
+        stdin = self.stdin(number) if self.stdin else None
+        words = ["submit", "--detach", "--quiet", "--key", f"load {number}", *self.words(number)]
+        for attempt in range(60):
+            done = self.place.kudzu(*words, stdin=stdin, check=False, timeout=120)
+            if done.returncode == 0:
+                with self._lock:
+                    self.ids.append(done.stdout.split()[-1])
+                    self.again += attempt > 0
+                return
+            time.sleep(1)
+        with self._lock:
+            self.refused.append(done.stderr.strip()[-300:])
+
+
+class Probe:
+    """Asks the API all the time, each time over a new connection, as a user in the cluster."""
+
+    def __init__(self, place):
+        self.place, self.asked, self.failed, self.longest = place, 0, [], 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self):
+        while not self._stop.wait(0.2):
+            begin = time.monotonic()
+            done = self.place.kudzu("list", "--limit", "1", "--format", "json", check=False, timeout=120)
+            self.asked += 1
+            self.longest = max(self.longest, time.monotonic() - begin)
+            if done.returncode != 0:
+                self.failed.append(done.stderr.strip()[-300:])
+
+
+def pivots(place, scale):
+    """What `kudzu submit` gets for the job of the demo's world."""
+    seeds, as_of = place.truth(scale)
+    words = ["--allow-private", "--at", as_of.removesuffix("T00:00:00Z"), "--salt", SALT, *seeds]
+    return lambda _: words
+
+
+def judge(table, part, place, load, embedded, seconds=300):
+    """Every accepted job ended complete, with one tree."""
+    jobs = place.ended(load.ids, seconds)
+    states, trees = {}, {}
+    for one in load.ids:
+        job = jobs.get(one, {})
+        state = job.get("state", "unknown")
+        states[state] = states.get(state, 0) + 1
+        tree = (job.get("result") or {}).get("sha256", "none")
+        trees[tree] = trees.get(tree, 0) + 1
+    table.note(part, "jobs accepted (asked again, never accepted)", "some, all of them",
+               f"{len(load.ids)} ({load.again}, {len(load.refused)})", load.ids and not load.refused)
+    table.note(part, "ended complete", len(load.ids), states, states == {"complete": len(load.ids)})
+    if embedded:
+        table.note(part, "SHA-256 of their trees", f"{embedded[:12]} alone", {k[:12]: n for k, n in trees.items()},
+                   set(trees) == {embedded})
+    return jobs
