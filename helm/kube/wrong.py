@@ -19,7 +19,7 @@ CASES = [
     ("no broker at all", GIVEN, "broker: there is none"),
     ("a setting that there is not", {"config": {"dns": {"tiemout_ms": 1}}}, "tiemout_ms"),
     ("two coordinators on a claim of one node",
-     {"coordinator": {"replicas": 2}, "archive": {"claim": {"accessModes": ["ReadWriteOnce"]}}}, "coordinator.replicas"),
+     {"coordinator": {"replicas": 2}, "archive": {"claim": {"accessModes": ["ReadWriteOnce"]}}}, "ReadWriteMany"),
 ]
 # How long a broker is late.
 LATE = 45
@@ -30,7 +30,8 @@ def run(tools, table, keep):
         for what, values, says in CASES:
             done = place.install(values, wait=False, check=False)
             said = " ".join(done.stderr.split())
-            shown = said[:150] if done.returncode else "it was taken"
+            at = max(said.find(says) - 60, 0)
+            shown = said[at:at + 150] if done.returncode else "it was taken"
             table.note(PART, what, f"refused with {says!r}", shown, done.returncode != 0 and says in said)
             if done.returncode == 0:
                 place.helm("uninstall", place.release, "--wait", check=False)
