@@ -51,7 +51,7 @@ pub struct Progress {
     /// By source: lookups that have not ended. For who scales workers.
     #[serde(skip)]
     pub open: BTreeMap<String, Open>,
-    /// By class: lookups that workers have answered, each round counted. The same.
+    /// By class: questions that workers have answered, each round counted. The same.
     #[serde(skip)]
     pub answered: [u64; 3],
 }

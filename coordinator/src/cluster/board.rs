@@ -149,7 +149,7 @@ impl Board {
         })
     }
 
-    /// Lookups that workers have answered so far, by class; to jobs that are gone as well.
+    /// Questions that workers have answered so far, by class; to jobs that are gone as well.
     pub fn answered(&self) -> [u64; 3] {
         self.jobs(|jobs| {
             let all = jobs.running.values().map(|job| job.progress.borrow().answered);

@@ -84,7 +84,7 @@ struct Running {
     taken: Vec<Taken>,
     keep_taken: bool,
     figures: Figures,
-    /// By class: lookups that workers have answered.
+    /// By class: questions that workers have answered.
     answered: [u64; 3],
     serial: Serial,
     done: bool,
@@ -354,7 +354,7 @@ impl Running {
             let ask = self.job.ask_of(result.seq);
             // Cache and journal answer while there is no worker at all.
             let class = self.job.rules().asks[usize::from(ask)].source.class;
-            self.answered[class as usize] += u64::from(worked);
+            self.answered[class as usize] += if worked { taken.questions.len() as u64 } else { 0 };
             let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
             let cached = if result.cached { taken.questions.len() as u64 } else { 0 };

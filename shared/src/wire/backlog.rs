@@ -35,7 +35,7 @@ pub struct SourceBacklog {
 pub struct ClassFlow {
     /// The class.
     pub class: String,
-    /// Lookups answered in a thousand seconds.
+    /// Questions answered in a thousand seconds.
     pub rate: u64,
     /// Milliseconds for which work has waited without any answer.
     pub quiet_ms: u64,
