@@ -22,9 +22,11 @@ fn main() {
     }
     // Where the sources come without their history.
     let said = env::var("KUDZU_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let changed =
-        git(&["status", "--porcelain", "--untracked-files=no", "--", "..", ":!../docs", ":!../loadtest"])
-            .is_some_and(|changes| !changes.is_empty());
+    let sources = SOURCES.map(|folder| format!("../{folder}"));
+    let mut status =
+        vec!["status", "--porcelain", "--untracked-files=no", "--", "../Cargo.toml", "../Cargo.lock"];
+    status.extend(sources.iter().map(String::as_str));
+    let changed = git(&status).is_some_and(|changes| !changes.is_empty());
     let mark = if changed { "-changed" } else { "" };
     let commit = said.or_else(|| Some(git(&["rev-parse", "--short=12", "HEAD"])? + mark));
     println!("cargo::rustc-env=KUDZU_COMMIT={}", commit.as_deref().unwrap_or("unknown"));

@@ -3,9 +3,8 @@
 import subprocess
 import time
 
-from load import SALT
-from place import BASE, Place
-from tools import CHART
+from place import Place
+from tools import until
 
 PART = "first"
 WITHIN = 180
@@ -54,6 +53,11 @@ def gone(place, table):
     kinds = place.tools.kubectl("api-resources", "--verbs=list", "--namespaced", "-o", "name").split()
     skip = {"events", "events.events.k8s.io", "pods.metrics.k8s.io"}
     kinds = ",".join(kind for kind in kinds if kind not in skip)
-    left = place.kubectl("get", kinds, "-o", "name", "--ignore-not-found").split()
-    left = [name for name in left if name not in OWN]
+
+    def left_now():
+        return [n for n in place.kubectl("get", kinds, "-o", "name", "--ignore-not-found").split() if n not in OWN]
+
+    # Pods may take their grace period.
+    until(lambda: not left_now(), 60)
+    left = left_now()
     table.note(PART, "left after helm uninstall", "nothing", left or "nothing", not left)
