@@ -81,6 +81,8 @@ helm-check: ## Check the chart without a cluster: Helm 3 and 4, every Kubernetes
 		--kubeconform $(TOOLS)/kubeconform-0.8.0 --schemas $(TOOLS)/kube-schemas-1
 
 # make kube-test KUBE_IMAGE_LOAD="kind load image-archive" ARGS="--part first"
+# What is upgraded to: an archive of another version; without one the same program by another tag
+KUBE_NEXT ?=
 .PHONY: kube-test
 kube-test: ## Test the chart on the cluster of KUBECONFIG: install, scale, upgrade, kill (docs/OPERATING.md)
 	@scripts/setup.sh helm
@@ -88,7 +90,7 @@ kube-test: ## Test the chart on the cluster of KUBECONFIG: install, scale, upgra
 	CARGO="$(CARGO)" $(PYTHON) scripts/image.py build --program $(TARGET)/dist/kudzu --out $(TARGET)/image-next \
 		--name localhost/kudzu:next
 	$(PYTHON) helm/kube/test.py --helm $(TOOLS)/helm-4.2.3 --image $(TARGET)/image/kudzu.tar \
-		--next $(TARGET)/image-next/kudzu.tar $(ARGS)
+		--next $(or $(KUBE_NEXT),$(TARGET)/image-next/kudzu.tar) $(ARGS)
 
 .PHONY: chart
 chart: ## Write the chart's schema and the table of its README from its values

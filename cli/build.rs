@@ -7,7 +7,19 @@ use std::path::Path;
 use std::process::Command;
 
 /// What the program is made of.
-const SOURCES: [&str; 8] = ["cli", "coordinator", "datagram", "dns", "servers", "shared", "simnet", "worker"];
+const SOURCES: [&str; 11] = [
+    "Cargo.lock",
+    "Cargo.toml",
+    "cli",
+    "coordinator",
+    "datagram",
+    "dns",
+    "rust-toolchain.toml",
+    "servers",
+    "shared",
+    "simnet",
+    "worker",
+];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
@@ -16,15 +28,14 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
-    // Where somebody changed what is built since.
-    for folder in SOURCES {
-        println!("cargo::rerun-if-changed=../{folder}/src");
+    // Where somebody changed since what is built: plans and packs are compiled in, too.
+    for made_of in SOURCES {
+        println!("cargo::rerun-if-changed=../{made_of}");
     }
     // Where the sources come without their history.
     let said = env::var("KUDZU_COMMIT").ok().filter(|commit| !commit.is_empty());
-    let sources = SOURCES.map(|folder| format!("../{folder}"));
-    let mut status =
-        vec!["status", "--porcelain", "--untracked-files=no", "--", "../Cargo.toml", "../Cargo.lock"];
+    let sources = SOURCES.map(|made_of| format!("../{made_of}"));
+    let mut status = vec!["status", "--porcelain", "--untracked-files=no", "--"];
     status.extend(sources.iter().map(String::as_str));
     let changed = git(&status).is_some_and(|changes| !changes.is_empty());
     let mark = if changed { "-changed" } else { "" };

@@ -52,7 +52,9 @@ def revision(program, words):
     command = [os.path.abspath(program), *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-        commit = str.strip(json.loads(done.stdout)["commit"])
+        commit = json.loads(done.stdout)["commit"]
+        if not isinstance(commit, str):
+            raise ValueError(f"the commit is {commit!r}")
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError) as error:
         raise Failed(f"{program} does not say its commit: {error}") from error
     if not re.fullmatch(r"[0-9a-f]{7,40}", commit):

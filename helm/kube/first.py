@@ -1,10 +1,9 @@
 """From helm install to the first job, by the commands of NOTES.txt alone; then gone without a trace."""
 
-import subprocess
 import time
 
 from place import Place
-from tools import until
+from tools import attempt, until
 
 PART = "first"
 WITHIN = 180
@@ -32,7 +31,7 @@ def install(place, table):
     notes = place.install(whole, wait=False)
     said = ""
     for command in commands(notes):
-        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=300)
+        done = attempt(["bash", "-c", command])
         said += done.stdout + done.stderr
         table.note(PART, command[:70], "works", "works" if done.returncode == 0 else said[-300:], done.returncode == 0)
     took = time.monotonic() - begin
@@ -42,7 +41,7 @@ def install(place, table):
     place.client()
     embedded = place.embedded(1)
     table.note(PART, "SHA-256 of the tree", embedded[:12], (trees or ["none"])[0][:12], trees == [embedded])
-    done = place.helm("test", place.release, "--timeout", "2m", check=False)
+    done = attempt([place.tools.helm, "-n", place.name, "test", place.release, "--timeout", "2m"])
     table.note(PART, "helm test", "works", "works" if done.returncode == 0 else done.stderr[-300:], done.returncode == 0)
     table.note(PART, "restarts of containers", "none", place.restarts() or "none", not place.restarts())
 

@@ -6,7 +6,7 @@ import json
 from place import Place
 
 PART = "guard"
-# One's own endpoint inside, whose redirects lead to the metadata address.
+# One's own endpoint inside, which the settings allow.
 OWN = ["--set", "rdap.bootstrap=http://127.0.0.1:18081/bootstrap/", "--set", "rdap.allow_private=true"]
 INSIDE = {
     "the metadata address": "http://169.254.169.254/bootstrap/",
@@ -17,13 +17,16 @@ INSIDE = {
 
 def run(tools, table, keep):
     with Place(tools, PART, keep) as place:
+        for where in ("http://169.254.169.254/latest/meta-data/", "http://10.0.0.1/", "http://kubernetes.default.svc/"):
+            place.client(where)
+            truth = json.loads(place.kudzu("simnet", "truth", "--scale", "0.01"))
+            # The registry redirects every tenth domain, and answers the others.
+            ends = asked(place, OWN, [one["domain"] for one in truth["planned"]])
+            failed = {end: n for end, n in ends.items() if end.startswith("failed")}
+            table.note(PART, f"redirects to {where}", "all denied, the rest found", dict(ends),
+                       set(failed) == {"failed denied"} and ends["found"] > 0)
+            place.kubectl("delete", "pod", "client", "--wait")
         place.client()
-        truth = json.loads(place.kudzu("simnet", "truth", "--scale", "0.01"))
-        # The registry redirects every tenth domain, and answers the others.
-        ends = asked(place, OWN, [one["domain"] for one in truth["planned"]])
-        failed = {end: n for end, n in ends.items() if end.startswith("failed")}
-        table.note(PART, "redirects to 169.254.169.254", "all denied, the rest found", dict(ends),
-                   set(failed) == {"failed denied"} and ends["found"] > 0)
         for what, url in INSIDE.items():
             ends = asked(place, ["--set", f"rdap.bootstrap={url}"], ["example.com"])
             # Where a connection was tried, it says unreachable or timeout.
@@ -33,6 +36,6 @@ def run(tools, table, keep):
 def asked(place, settings, names):
     """How lookups of registrations ended."""
     words = ["enrich", "--quiet", "--source", "rdap.domain", *settings, "-"]
-    done = place.kudzu(*words, stdin="".join(f"{name}\n" for name in names), check=False)
+    done = place.said(*words, stdin="".join(f"{name}\n" for name in names))
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return collections.Counter(row["lookups"].get("rdap.domain", "none") for row in rows)

@@ -6,7 +6,7 @@ import time
 
 from load import Load, judge, pivots
 from place import Place
-from tools import until
+from tools import attempt, until
 
 PART = "kills"
 SCALE, EVERY, SECONDS = 0.05, 4.0, 300
@@ -48,24 +48,22 @@ def kill(place, seconds):
                 names = [pod["metadata"]["name"] for pod in place.pods() if f"-{role}" in pod["metadata"]["name"]]
                 if names:
                     hard = ["--grace-period=0", "--force"] if counts[role] % 2 else []
-                    place.kubectl("delete", "pod", chance.choice(names), "--wait=false", *hard, check=False)
-                    counts[role] += 1
+                    words = ["kubectl", "-n", place.name, "delete", "pod", chance.choice(names), "--wait=false", *hard]
+                    counts[role] += attempt(words).returncode == 0
         time.sleep(0.2)
     return counts
 
 
 def drain(place):
     """Evicts every pod of kudzu, one after another; a budget may make one wait."""
-    roles = ("-worker-", "-coordinator-")
-    names = [p["metadata"]["name"] for p in place.pods() if any(r in p["metadata"]["name"] for r in roles)]
+    names = [pod["metadata"]["name"] for pod in place.ours()]
     evicted, left = 0, []
     for name in names:
         body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": place.name}}
         path = f"/api/v1/namespaces/{place.name}/pods/{name}/eviction"
 
         def asked():
-            done = place.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(body), check=False)
-            return done.returncode == 0
+            return attempt(["kubectl", "create", "--raw", path, "-f", "-"], json.dumps(body)).returncode == 0
 
         if until(asked, 180):
             evicted += 1

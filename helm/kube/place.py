@@ -2,13 +2,15 @@
 
 import copy
 import json
-import tempfile
+import pathlib
 
 import yaml
 
-from tools import CHART, Failed, RESTRICTED, run, until
+from tools import CHART, Failed, RESTRICTED, attempt, run, until
 
 TOKEN = "kudzu_dev_not-for-production"
+# What is kudzu's own in a release.
+ROLES = ("worker", "coordinator")
 # Small enough for a node of two processors, and for many jobs.
 BASE = {
     "devServices": {
@@ -24,6 +26,12 @@ BASE = {
     # The API server fetches metrics for the test.
     "networkPolicy": {"metricsFrom": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]},
 }
+
+
+def is_ready(pod):
+    """Whether a pod is."""
+    conditions = pod["status"].get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
 def merged(*parts):
@@ -43,6 +51,7 @@ class Place:
         self.tools, self.keep = tools, keep
         self.name = f"kudzu-test-{part}"
         self.release = "kudzu"
+        self.restarted = {}
 
     def __enter__(self):
         self.tools.kubectl("delete", "namespace", self.name, "--ignore-not-found", "--wait", timeout=300)
@@ -65,24 +74,29 @@ class Place:
         return run([self.tools.helm, "-n", self.name, *words], **how)
 
     def values(self, *parts, image=None):
-        """All values in a file: the test's, the cluster's, the part's."""
+        """All values: the test's, the cluster's, the part's."""
         repository, tag = (image or self.tools.image).rsplit(":", 1)
         named = {"image": {"repository": repository, "tag": tag}}
-        with open(self.tools.values, encoding="utf-8") if self.tools.values else tempfile.TemporaryFile("w+") as file:
-            of_cluster = yaml.safe_load(file)
-        with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-            json.dump(merged(BASE, of_cluster, named, *parts), file)
-        return file.name
+        of_cluster = {}
+        if self.tools.values:
+            of_cluster = yaml.safe_load(pathlib.Path(self.tools.values).read_text(encoding="utf-8"))
+        return json.dumps(merged(BASE, of_cluster, named, *parts))
 
-    def install(self, *parts, release=None, wait=True, check=True, timeout="5m"):
-        words = ["install", release or self.release, str(CHART), "--values", self.values(*parts)]
-        words += ["--wait", "--timeout", timeout] if wait else []
-        return self.helm(*words, check=check, timeout=400)
+    def install(self, *parts, release=None, wait=True):
+        words = ["install", release or self.release, str(CHART), "--values", "-"]
+        words += ["--wait", "--timeout", "5m"] if wait else []
+        return self.helm(*words, stdin=self.values(*parts), timeout=400)
+
+    def refused(self, *parts):
+        """What Helm says of values that cannot be; nothing where it takes them."""
+        words = [self.tools.helm, "-n", self.name, "install", self.release, str(CHART), "--values", "-"]
+        done = attempt(words, stdin=self.values(*parts))
+        return done.stderr if done.returncode else ""
 
     def upgrade(self, *parts, image=None):
         """To other values or another image; waits until all pods are new."""
-        words = ["upgrade", self.release, str(CHART), "--values", self.values(*parts, image=image)]
-        return self.helm(*words, "--wait", "--timeout", "8m", timeout=600)
+        words = ["upgrade", self.release, str(CHART), "--values", "-", "--wait", "--timeout", "8m"]
+        return self.helm(*words, stdin=self.values(*parts, image=image), timeout=600)
 
     def pods(self, component=None):
         """Pods of the release that are not on their way out."""
@@ -92,22 +106,27 @@ class Place:
         pods = self.get("pods", "-l", label)["items"]
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
+    def ours(self):
+        """Pods of coordinators and workers."""
+        return [pod for pod in self.pods() if any(f"-{role}" in pod["metadata"]["name"] for role in ROLES)]
+
     def restarts(self):
-        """How often containers of the pods there are were started again, by container."""
-        counts = {}
+        """How often containers were started again, by container: of all pods that were there when
+        it was asked."""
         for pod in self.pods():
             status = pod["status"]
             for one in status.get("containerStatuses", []) + status.get("initContainerStatuses", []):
                 if one["restartCount"]:
-                    counts[f"{pod['metadata']['name']}/{one['name']}"] = one["restartCount"]
-        return counts
+                    self.restarted[f"{pod['metadata']['name']}/{one['name']}"] = one["restartCount"]
+        return self.restarted
 
     def raw(self, pod, port, path):
         """What a pod answers, over the API server."""
         return self.tools.kubectl("get", "--raw", f"/api/v1/namespaces/{self.name}/pods/{pod}:{port}/proxy{path}")
 
-    def client(self):
-        """Starts the client: a pod with the program in it, and a simulated internet that keeps it up."""
+    def client(self, redirect="http://169.254.169.254/latest/meta-data/"):
+        """Starts the client: a pod with the program in it, and a simulated internet that keeps it up,
+        whose registry redirects to this."""
         restricted = {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -118,7 +137,7 @@ class Place:
             "image": self.tools.image,
             "imagePullPolicy": "IfNotPresent",
             "args": ["simnet", "--scale=0.01", "--dns-port=15353", "--rdap-port=18081", "--pdns-port=18082",
-                     "--certs-port=18083", "--redirect=http://169.254.169.254/latest/meta-data/"],
+                     "--certs-port=18083", f"--redirect={redirect}"],
             "env": [
                 {"name": "KUDZU_CLIENT__URL", "value": f"http://{self.release}-coordinator:8080"},
                 {"name": "KUDZU_CLIENT__TOKEN", "value": TOKEN},
@@ -143,14 +162,21 @@ class Place:
         self.kubectl("create", "-f", "-", stdin=json.dumps(pod))
         self.kubectl("wait", "--for=condition=Ready", "pod/client", "--timeout=120s", timeout=150)
 
-    def kudzu(self, *words, stdin=None, check=True, timeout=300):
-        """Runs the program in the client."""
+    def _exec(self, words, stdin):
         flags = ["-i"] if stdin is not None else []
-        return self.kubectl("exec", *flags, "client", "--", "kudzu", *words, stdin=stdin, check=check, timeout=timeout)
+        return ["kubectl", "-n", self.name, "exec", *flags, "client", "--", "kudzu", *words]
+
+    def kudzu(self, *words, stdin=None, timeout=300):
+        """Runs the program in the client; what it wrote to standard output."""
+        return run(self._exec(words, stdin), stdin, timeout)
+
+    def said(self, *words, stdin=None, timeout=300):
+        """The same where it may fail: both of its outputs."""
+        return attempt(self._exec(words, stdin), stdin, timeout)
 
     def jobs(self):
         """Every job by its id, as the API lists them; nothing while nobody answers."""
-        done = self.kudzu("list", "--format", "json", "--limit", "500", check=False)
+        done = self.said("list", "--format", "json", "--limit", "500")
         if done.returncode != 0:
             return {}
         return {job["id"]: job for job in json.loads(done.stdout)["jobs"]}
@@ -167,13 +193,13 @@ class Place:
 
     def embedded(self, scale):
         """SHA-256 of the tree that one process has of the world of this size."""
-        said = self.kudzu("demo", "--scale", str(scale), "--latency", "1", check=False)
+        said = self.said("demo", "--scale", str(scale), "--latency", "1")
         for line in (said.stdout + said.stderr).splitlines():
             if line.startswith("SHA-256 of the tree "):
                 return line.split()[-1]
         raise Failed(f"kudzu demo says no SHA-256: {said.stderr[-500:]}")
 
     def truth(self, scale):
-        """Where a job starts in the world of this size, its present, and the salt of the demo."""
+        """Where a job starts in the world of this size, and its present."""
         truth = json.loads(self.kudzu("simnet", "truth", "--scale", str(scale)))
         return truth["seeds"], truth["as_of"]

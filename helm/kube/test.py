@@ -44,10 +44,10 @@ def main(words):
             begin = time.monotonic()
             try:
                 PARTS[name].run(tools, table, args.keep)
-            except (Failed, subprocess.TimeoutExpired) as error:
-                table.note(name, "the part itself", "runs to its end", error, False)
+            except Exception as error:  # what the other parts found is not lost for it
+                table.note(name, "the part itself", "runs to its end", repr(error)[-500:], False)
             print(f"{name}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
-    except (Failed, OSError, KeyError, ValueError) as error:
+    except (Failed, OSError, KeyError, ValueError, subprocess.TimeoutExpired) as error:
         print(f"kube-test: {error}", file=sys.stderr)
         return 2
     print(f"\n{table.text()}\n\n{len(table.rows)} checks, {len(table.missed())} missed")

@@ -17,12 +17,17 @@ class Failed(Exception):
     """A command that had to work did not."""
 
 
-def run(words, stdin=None, check=True, timeout=300):
-    """Runs a command; what it wrote to standard output, or all of it where it may fail."""
-    done = subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout)
-    if check and done.returncode != 0:
+def attempt(words, stdin=None, timeout=300):
+    """Runs a command that may fail."""
+    return subprocess.run(words, input=stdin, capture_output=True, text=True, timeout=timeout)
+
+
+def run(words, stdin=None, timeout=300):
+    """Runs a command that has to work; what it wrote to standard output."""
+    done = attempt(words, stdin, timeout)
+    if done.returncode != 0:
         raise Failed(f"{shlex.join(map(str, words))[:300]}: {(done.stderr or done.stdout).strip()[-1500:]}")
-    return done.stdout if check else done
+    return done.stdout
 
 
 class Tools:
@@ -75,6 +80,7 @@ class Table:
         self.rows = []
 
     def note(self, part, what, wanted, seen, met):
+        """Notes a check, and tells it at once."""
         self.rows.append({"part": part, "what": what, "wanted": str(wanted), "seen": str(seen), "met": bool(met)})
         print(f"{part}: {what}: {seen}{'' if met else f'  MISSED, wanted {wanted}'}", flush=True)
 

@@ -29,7 +29,6 @@ def run(tools, table, keep):
 
 def rolled(table, place, when, image):
     """Every pod has this image."""
-    roles = ("-worker-", "-coordinator-")
-    pods = [pod for pod in place.pods() if any(role in pod["metadata"]["name"] for role in roles)]
-    images = {pod["spec"]["containers"][0]["image"] for pod in pods}
+    place.restarts()
+    images = {pod["spec"]["containers"][0]["image"] for pod in place.ours()}
     table.note(PART, f"image {when}", image.rsplit(":", 1)[1], [i.rsplit(":", 1)[1] for i in images], images == {image})

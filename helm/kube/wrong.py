@@ -3,12 +3,16 @@
 import json
 import time
 
-from place import Place
+from place import Place, is_ready
 from tools import until
 
 PART = "wrong"
-GIVEN = {"devServices": {"enabled": False}, "config": {"api": {"tokens": {"ci": {"tenant": "soc", "sha256": "0" * 64, "scopes": ["read"]}}}},
-         "test": {"enabled": False}}
+CI = {"tenant": "soc", "sha256": "0" * 64, "scopes": ["read"]}
+GIVEN = {
+    "devServices": {"enabled": False},
+    "config": {"api": {"tokens": {"ci": CI}}, "dns": {"resolvers": ["192.0.2.53"]}},
+    "test": {"enabled": False},
+}
 # What is written, and what has to be said of it.
 CASES = [
     ("a typo in a key", {"coordinatr": {}}, "coordinatr"),
@@ -28,13 +32,11 @@ LATE = 45
 def run(tools, table, keep):
     with Place(tools, PART, keep) as place:
         for what, values, says in CASES:
-            done = place.install(values, wait=False, check=False)
-            said = " ".join(done.stderr.split())
+            said = " ".join(place.refused(values).split())
             at = max(said.find(says) - 60, 0)
-            shown = said[at:at + 150] if done.returncode else "it was taken"
-            table.note(PART, what, f"refused with {says!r}", shown, done.returncode != 0 and says in said)
-            if done.returncode == 0:
-                place.helm("uninstall", place.release, "--wait", check=False)
+            table.note(PART, what, f"refused with {says!r}", said[at:at + 150] or "it was taken", says in said)
+            if not said:
+                place.helm("uninstall", place.release, "--wait")
         made = place.kubectl("get", "deployments,secrets,services,configmaps", "-o", "name").split()
         made = [name for name in made if name != "configmap/kube-root-ca.crt"]
         table.note(PART, "made by refused installs", "nothing", made or "nothing", not made)
@@ -46,18 +48,15 @@ def late(place, table):
     service = f"late-broker.{place.name}.svc"
     url = f"amqp://kudzu:not-for-production@{service}:5672/%2f"
     place.install({"broker": {"url": url}}, wait=False)
-    mine = ("-worker-", "-coordinator-")
-
-    def ours():
-        return [pod for pod in place.pods() if any(role in pod["metadata"]["name"] for role in mine)]
 
     def running():
-        return len(ours()) == 3 and all(pod["status"]["phase"] == "Running" for pod in ours())
+        pods = place.ours()
+        return len(pods) == 3 and all(pod["status"]["phase"] == "Running" for pod in pods)
 
     until(running, 120)
     time.sleep(LATE)
-    states = [pod["status"]["phase"] for pod in ours()]
-    ready = [is_ready(pod) for pod in ours()]
+    states = [pod["status"]["phase"] for pod in place.ours()]
+    ready = [is_ready(pod) for pod in place.ours()]
     table.note("late broker", f"after {LATE} s without one", "running, not ready, not restarted",
                f"{states}, ready {ready}, restarts {place.restarts() or 'none'}",
                states == ["Running"] * 3 and not any(ready) and not place.restarts())
@@ -68,12 +67,7 @@ def late(place, table):
     made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "late-broker"},
             "spec": {"selector": labels, "ports": [{"port": 5672, "targetPort": "amqp"}]}}
     place.kubectl("create", "-f", "-", stdin=json.dumps(made))
-    came = until(lambda: ours() and all(is_ready(pod) for pod in ours()), 240)
+    came = until(lambda: place.ours() and all(is_ready(pod) for pod in place.ours()), 240)
     table.note("late broker", "once it is there", "ready, not restarted",
                f"{'ready' if came else 'not ready'}, restarts {place.restarts() or 'none'}", came and not place.restarts())
-    place.helm("uninstall", "other", "--wait", check=False)
-
-
-def is_ready(pod):
-    conditions = pod["status"].get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    place.helm("uninstall", "other", "--wait")

@@ -6,13 +6,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use kudzu_shared::task;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::args::{Chaos, Cli, Cold, Command, Compare, Format, Promise, Run, Show};
 use crate::scenario::{self, Scenario, Smaller};
 use crate::{chaos, cold, compare, report, run, show};
+
+/// Exit code of a program that a signal ended.
+const KILLED: i32 = 130;
 
 /// Does it; says whether everything held.
 ///
@@ -66,16 +71,35 @@ pub fn execute(cli: Cli) -> anyhow::Result<bool> {
     }
 }
 
-/// What is done, unless a signal ends it before: then all that it started ends with it.
+/// What is done, unless a signal ends it before: then all that it started ends with it. A second
+/// one ends the program where it stands, also where the first is not noticed yet.
 async fn unless_stopped<T>(done: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for signals")?;
-    let by = tokio::select! {
-        done = done => return done,
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    };
-    anyhow::bail!("stopped by {by} before there was anything to write")
+    let (stop, stopped) = oneshot::channel();
+    let _listens = task::spawn("signals", async move {
+        let mut stop = Some(stop);
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            match stop.take() {
+                // What was to be stopped may be over.
+                Some(stop) => drop(stop.send(())),
+                None => end_at_once(),
+            }
+        }
+    });
+    tokio::select! {
+        done = done => done,
+        Ok(()) = stopped => anyhow::bail!("stopped by a signal before there was anything to write"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "who asks twice does not want to wait for anything")]
+fn end_at_once() -> ! {
+    std::process::exit(KILLED)
 }
 
 /// The scenarios.

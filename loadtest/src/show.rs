@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use kudzu_simnet::Faults;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 use crate::api::{User, pivot};
 use crate::cluster::{Cluster, Plan};
@@ -86,7 +86,7 @@ pub async fn same(kudzu: &Path, scale: f64) -> anyhow::Result<Value> {
     command.args(["--deadline", "1h", "--at"]); // As `pivot` says.
     command.arg(&cluster.at).arg("--config").arg(cluster.settings()).args(&cluster.seeds);
     command.args(cluster.sets().iter().flat_map(|s| ["--set", s]));
-    let output = tokio::task::block_in_place(|| command.output()).context("run one process")?;
+    let output = command.kill_on_drop(true).output().await.context("run one process")?;
     ensure!(output.status.success(), "one process: {}", String::from_utf8_lossy(&output.stderr));
     let alone: Value = serde_json::from_slice(&output.stdout).context("read what one process says")?;
     let sha256 = end.sha256.as_deref();

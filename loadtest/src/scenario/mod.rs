@@ -297,8 +297,8 @@ impl Scenario {
     }
 
     /// Checks of figures that no run has, each with one that it has.
-    fn unknown_figures(&self) -> Vec<String> {
-        let mut unknown = Vec::new();
+    fn unknown_figures(&self) -> BTreeSet<String> {
+        let mut unknown = BTreeSet::new();
         for arm in self.all_arms() {
             let names = possible(&self.shape(&arm), &arm.loads);
             for check in &self.checks {
@@ -308,7 +308,7 @@ impl Scenario {
                 let over = check.over.as_ref().filter(|_| here(over_arm));
                 for figure in figure.into_iter().chain(over).filter(|f| !names.contains(*f)) {
                     let meant = nearest(figure, names.iter()).map_or("", String::as_str);
-                    unknown.push(format!("check {figure}: there is no such figure; is it {meant}?"));
+                    unknown.insert(format!("check {figure}: there is no such figure; is it {meant}?"));
                 }
             }
         }

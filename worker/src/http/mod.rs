@@ -335,18 +335,18 @@ impl<'a> Exchange<'a> {
     }
 }
 
-fn is_same_host(from: &Url, to: &Url) -> bool {
+fn is_same_server(from: &Url, to: &Url) -> bool {
     (from.host(), from.port_or_known_default()) == (to.host(), to.port_or_known_default())
 }
 
 /// Who may be reached by a redirect: an endpoint of one's own may be inside, but opens no way to
 /// what else is there.
 fn leads(from: &Url, to: &Url, scope: Scope) -> Scope {
-    if is_same_host(from, to) { scope } else { Scope::Public }
+    if is_same_server(from, to) { scope } else { Scope::Public }
 }
 
 fn follows(request: &Request, from: &Url, to: &Url, scope: Scope) -> bool {
-    let same = is_same_host(from, to);
+    let same = is_same_server(from, to);
     let downgrade = from.scheme() == "https" && to.scheme() == "http" && scope == Scope::Public;
     is_allowed_url(to, scope) && !downgrade && (same || request.follow == Follow::Anywhere)
 }

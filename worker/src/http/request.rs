@@ -47,8 +47,8 @@ pub struct Request {
     pub timeout: Duration,
     /// Octets of its body, unpacked, where they are fewer than those of every body.
     pub max_body: Option<u64>,
-    /// Whether its host may have a private address, and redirect there over plain HTTP; other
-    /// hosts never may.
+    /// Whether its host may have a private address, and redirect over plain HTTP to the same host
+    /// and port; whatever else redirects lead to may not.
     pub allow_private: bool,
     /// Where redirects may lead.
     pub follow: Follow,
