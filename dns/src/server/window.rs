@@ -25,8 +25,11 @@ const STEP: Duration = Duration::from_millis(2);
 const BORNE: f64 = 0.02;
 /// Rounds that bring no more before the window is thought to be wide enough.
 const STALE: u8 = 2;
-/// When a steady window is widened for a look, and a cut rate grows by a quarter.
+/// When a steady window is widened for a look: soon, for what held answers back may be over, and
+/// twice as late each time that a look brings nothing.
+const SOON: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_secs(2);
+/// When a cut rate grows by a quarter.
 const REGROW: Duration = Duration::from_millis(500);
 /// The part of the window that a trial leaves at most: a queue that was full must drain.
 const TRIAL: f64 = 0.125;
@@ -40,9 +43,9 @@ enum Phase {
     /// Doubles while that brings more than `best` answers a second; `at` brought those.
     Start { best: f64, at: f64, stale: u8 },
     /// Stays, until a look at more.
-    Steady { look: Instant },
-    /// A round at more.
-    Look { rate: f64, size: f64 },
+    Steady { look: Instant, pause: Duration },
+    /// A round at more; how long it stayed before.
+    Look { rate: f64, size: f64, pause: Duration },
     /// Cut, to see whether less is lost; what was before.
     Trial { loss: f64, size: f64, share: f64 },
 }
@@ -264,7 +267,7 @@ impl Window {
                 self.share = (share * (1.0 - loss).min(0.5)).max(LEAST_SHARE);
             }
             self.regrow = Some((now + REGROW, size));
-            self.phase = Phase::Steady { look: now + LOOK };
+            self.phase = Phase::Steady { look: now + LOOK, pause: LOOK };
         } else if lost > chance(sends * (BORNE + self.tolerated.0)) {
             let loss = lost / sends;
             self.phase = Phase::Trial { loss, size: self.size.max(self.back), share: self.share };
@@ -295,18 +298,23 @@ impl Window {
             }
             Phase::Start { at, .. } => {
                 self.size = 1.25 * at;
-                self.phase = Phase::Steady { look: now + LOOK };
+                self.phase = Phase::Steady { look: now + SOON, pause: SOON };
             }
-            Phase::Steady { look } if look <= now => {
-                self.phase = Phase::Look { rate, size: self.size };
+            Phase::Steady { look, pause } if look <= now => {
+                self.phase = Phase::Look { rate, size: self.size, pause };
                 self.size *= 1.5;
             }
-            Phase::Look { rate: before, size } => {
-                if rate >= 1.1 * before {
+            Phase::Look { rate: before, size, pause } => {
+                if rate >= 1.25 * before {
+                    // Nearly all of what was more came back: it is far from wide enough.
+                    self.phase = Phase::Start { best: rate, at: self.size, stale: 0 };
+                    self.size *= 2.0;
+                } else if rate >= 1.1 * before {
                     self.phase = Phase::Start { best: rate, at: self.size, stale: STALE - 1 };
                 } else {
                     self.size = size;
-                    self.phase = Phase::Steady { look: now + LOOK };
+                    let pause = (2 * pause).min(LOOK);
+                    self.phase = Phase::Steady { look: now + pause, pause };
                 }
             }
             Phase::Steady { .. } | Phase::Trial { .. } => {}
@@ -354,6 +362,35 @@ mod tests {
             pass(&mut window, &rtt, &mut now, false);
         }
         now - begin
+    }
+
+    #[test]
+    fn what_held_answers_back_for_a_while_does_not_keep_the_window_small() {
+        let (mut rtt, begin) = (Rtt::default(), Instant::now());
+        (0..40).for_each(|_| rtt.sample(MS * 10));
+        let mut window = Window::new(None, begin);
+        let mut now = begin;
+        // Whoever answers is busy with something else at first.
+        let rounds = |window: &mut Window, now: &mut Instant, most: u32, until: Instant| {
+            while *now < until {
+                let mut steps = Vec::new();
+                while window.has_room() && steps.len() < 100_000 {
+                    steps.push(window.sent());
+                }
+                for (n, step) in steps.into_iter().enumerate() {
+                    if (n as u32) < most { window.answered(step) } else { window.withdrawn(step) }
+                }
+                *now += MS * 13;
+                window.turn(*now, &rtt);
+            }
+        };
+        rounds(&mut window, &mut now, 200, begin + MS * 200);
+        assert!(matches!(window.phase, Phase::Steady { .. }) && window.size() < 1_000, "{window:?}");
+        rounds(&mut window, &mut now, u32::MAX, begin + MS * 1_000);
+        assert!(window.size() > 10_000, "{}", window.size());
+        // Where more brings nothing, looks become rare.
+        rounds(&mut window, &mut now, 10_000, begin + MS * 12_000);
+        assert!(matches!(window.phase, Phase::Steady { pause: LOOK, .. } | Phase::Look { pause: LOOK, .. }));
     }
 
     #[test]
