@@ -19,7 +19,7 @@ use kudzu_coordinator::plan::Plan;
 use kudzu_coordinator::run::task_queue;
 use kudzu_shared::archive::{Archive, Store};
 use kudzu_shared::broker::{self, Broker as _};
-use kudzu_shared::job::{JobKind, Policy};
+use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::Class;
@@ -130,7 +130,8 @@ async fn what_is_held_back_counts_and_the_queue_does_not_know_it() {
 #[tokio::test(start_paused = true)]
 async fn answers_of_workers_are_the_pace_and_nothing_is_left() {
     let (case, archive) = (case(), Arc::new(Store::memory()));
-    let sim = Sim::start(&case, 1, 1, Faults { delay: 500, ..Faults::default() }, window()).await;
+    let sim =
+        Sim::start(&case, 1, 1, Faults { delay: 500, cached: true, ..Faults::default() }, window()).await;
     let one = One::start("a", sim.handle.options().clone(), &archive).await;
     one.submit(&case).await;
     // Some tasks are answered at random moments of a second, a window at a time.
@@ -139,7 +140,14 @@ async fn answers_of_workers_are_the_pace_and_nothing_is_left() {
     assert!((0.1..20.0).contains(&seconds_waiting), "{seconds_waiting} s for {waiting_lookups}");
     until(|| one.dns().waiting_lookups == 0 && one.cluster.board().is_empty()).await;
     assert_eq!(one.dns().seconds_waiting, 0.0);
-    let answered = one.cluster.board().answered();
-    assert!(answered[Class::Dns as usize] >= SEEDS, "those of jobs that are gone count: {answered:?}");
+    let answered = one.cluster.board().answers().of(Class::Dns);
+    assert!(answered >= SEEDS, "those of jobs that are gone count: {answered}");
+
+    let again = Case { spec: JobSpec { id: JobId(7), ..case.spec.clone() }, ..case };
+    one.submit(&again).await;
+    until(|| one.cluster.board().get(again.spec.id).is_some()).await;
+    until(|| one.cluster.board().is_empty()).await;
+    let more = one.cluster.board().answers().of(Class::Dns) - answered;
+    assert!(more < SEEDS / 4, "the cache has no pace: {more}");
     sim.shutdown.begin();
 }

@@ -58,8 +58,8 @@ struct Upstream {
 
 #[derive(Debug, Default)]
 struct State {
-    speeds: [Speed; 3],
-    answered: [u64; 3],
+    speeds: [Speed; Class::ALL.len()],
+    answered: [u64; Class::ALL.len()],
     sampled: Option<Instant>,
     others: HashMap<u128, (Instant, wire::Backlog)>,
 }
@@ -90,7 +90,7 @@ impl Backlog {
 
     /// Takes note of what was answered since it was called last.
     fn sample(&self, board: &Board, now: Instant) {
-        let (open, answered) = (board.open(), board.answered());
+        let (open, answered) = (board.open(), Class::ALL.map(|class| board.answers().of(class)));
         let mut state = self.state();
         let since = state.sampled.replace(now).map_or(Duration::ZERO, |before| now - before);
         let before = std::mem::replace(&mut state.answered, answered);
