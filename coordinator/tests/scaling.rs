@@ -23,9 +23,10 @@ use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::Class;
-use kudzu_shared::task::Shutdown;
+use kudzu_shared::task::{self, Shutdown};
 use kudzu_shared::wire::Task;
 use kudzu_shared::{cache, config};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 const SEEDS: u64 = 300;
@@ -149,5 +150,25 @@ async fn answers_of_workers_are_the_pace_and_nothing_is_left() {
     until(|| one.cluster.board().is_empty()).await;
     let more = one.cluster.board().answers().of(Class::Dns) - answered;
     assert!(more < SEEDS / 4, "the cache has no pace: {more}");
+    sim.shutdown.begin();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_evidence_is_behind_waits_for_no_worker() {
+    // The world of a job that asks ahead what its tree does not demand.
+    let mut case = Case::new(8);
+    case.budgets.deadline_ms = None;
+    let faults = Faults { delay: 40, ..Faults::default() };
+    let sim = Sim::start(&case, 8, 1, faults, config::Coordinator::default()).await;
+    let (rows, mut behind) = mpsc::channel(1);
+    rows.try_send(Vec::new()).unwrap();
+    let job = sim.handle.submit(case.spec, case.plan, case.budgets, Some(rows)).unwrap();
+    let progress = job.progress();
+    until(|| progress.borrow().registered > 0 && progress.borrow().open.is_empty()).await;
+    let told = progress.borrow().clone();
+    assert_eq!((told.ended, told.outstanding), (told.registered, 0), "{told:?}");
+    let _writer = task::spawn("evidence", async move { while behind.recv().await.is_some() {} });
+    let unused = job.finish().await.unwrap().figures.asked_ahead_unused;
+    assert!(unused > 0, "nothing that was asked ahead was cancelled");
     sim.shutdown.begin();
 }

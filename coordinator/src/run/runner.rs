@@ -139,6 +139,8 @@ impl Runner {
         };
         r.carry_out();
         self.serve(&mut r, &out).await;
+        // Nobody waits any more for what it asked, however long the rest takes.
+        self.progress.send_replace(r.job.progress(r.now()));
         drop(out);
         drop(dispatcher); // What it still wanted to send is not asked any more.
         self.say_over().await;
