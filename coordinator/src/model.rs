@@ -51,9 +51,6 @@ pub struct Progress {
     /// By source: lookups that have not ended. For who scales workers.
     #[serde(skip)]
     pub open: BTreeMap<String, Open>,
-    /// By class: questions that workers have answered, each round counted. The same.
-    #[serde(skip)]
-    pub answered: [u64; 3],
 }
 
 /// What was asked of one source, and what came of it; only what the tree demanded counts.

@@ -19,13 +19,14 @@ use kudzu_coordinator::plan::Plan;
 use kudzu_coordinator::run::task_queue;
 use kudzu_shared::archive::{Archive, Store};
 use kudzu_shared::broker::{self, Broker as _};
-use kudzu_shared::job::{JobKind, Policy};
+use kudzu_shared::job::{JobId, JobKind, JobSpec, Policy};
 use kudzu_shared::marking::{Pap, Tlp};
 use kudzu_shared::packs::Packs;
 use kudzu_shared::source::Class;
-use kudzu_shared::task::Shutdown;
+use kudzu_shared::task::{self, Shutdown};
 use kudzu_shared::wire::Task;
 use kudzu_shared::{cache, config};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 const SEEDS: u64 = 300;
@@ -130,7 +131,8 @@ async fn what_is_held_back_counts_and_the_queue_does_not_know_it() {
 #[tokio::test(start_paused = true)]
 async fn answers_of_workers_are_the_pace_and_nothing_is_left() {
     let (case, archive) = (case(), Arc::new(Store::memory()));
-    let sim = Sim::start(&case, 1, 1, Faults { delay: 500, ..Faults::default() }, window()).await;
+    let sim =
+        Sim::start(&case, 1, 1, Faults { delay: 500, cached: true, ..Faults::default() }, window()).await;
     let one = One::start("a", sim.handle.options().clone(), &archive).await;
     one.submit(&case).await;
     // Some tasks are answered at random moments of a second, a window at a time.
@@ -139,7 +141,34 @@ async fn answers_of_workers_are_the_pace_and_nothing_is_left() {
     assert!((0.1..20.0).contains(&seconds_waiting), "{seconds_waiting} s for {waiting_lookups}");
     until(|| one.dns().waiting_lookups == 0 && one.cluster.board().is_empty()).await;
     assert_eq!(one.dns().seconds_waiting, 0.0);
-    let answered = one.cluster.board().answered();
-    assert!(answered[Class::Dns as usize] >= SEEDS, "those of jobs that are gone count: {answered:?}");
+    let answered = one.cluster.board().answers().of(Class::Dns);
+    assert!(answered >= SEEDS, "those of jobs that are gone count: {answered}");
+
+    let again = Case { spec: JobSpec { id: JobId(7), ..case.spec.clone() }, ..case };
+    one.submit(&again).await;
+    until(|| one.cluster.board().get(again.spec.id).is_some()).await;
+    until(|| one.cluster.board().is_empty()).await;
+    let more = one.cluster.board().answers().of(Class::Dns) - answered;
+    assert!(more < SEEDS / 4, "the cache has no pace: {more}");
+    sim.shutdown.begin();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_whose_evidence_is_behind_waits_for_no_worker() {
+    // The world of a job that asks ahead what its tree does not demand.
+    let mut case = Case::new(8);
+    case.budgets.deadline_ms = None;
+    let faults = Faults { delay: 40, ..Faults::default() };
+    let sim = Sim::start(&case, 8, 1, faults, config::Coordinator::default()).await;
+    let (rows, mut behind) = mpsc::channel(1);
+    rows.try_send(Vec::new()).unwrap();
+    let job = sim.handle.submit(case.spec, case.plan, case.budgets, Some(rows)).unwrap();
+    let progress = job.progress();
+    until(|| progress.borrow().registered > 0 && progress.borrow().open.is_empty()).await;
+    let told = progress.borrow().clone();
+    assert_eq!((told.ended, told.outstanding), (told.registered, 0), "{told:?}");
+    let _writer = task::spawn("evidence", async move { while behind.recv().await.is_some() {} });
+    let unused = job.finish().await.unwrap().figures.asked_ahead_unused;
+    assert!(unused > 0, "nothing that was asked ahead was cancelled");
     sim.shutdown.begin();
 }

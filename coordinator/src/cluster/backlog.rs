@@ -22,6 +22,8 @@ const SAY: u32 = 4;
 const FRESH: Duration = Duration::from_secs(5);
 /// How long it is told that somebody says nothing any more.
 const MISSED: Duration = Duration::from_secs(60);
+/// Others that are known at a time, at most.
+const SENDERS: usize = 1_024;
 
 /// What workers of one class are scaled by.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -58,8 +60,8 @@ struct Upstream {
 
 #[derive(Debug, Default)]
 struct State {
-    speeds: [Speed; 3],
-    answered: [u64; 3],
+    speeds: [Speed; Class::ALL.len()],
+    answered: [u64; Class::ALL.len()],
     sampled: Option<Instant>,
     others: HashMap<u128, (Instant, wire::Backlog)>,
 }
@@ -90,7 +92,7 @@ impl Backlog {
 
     /// Takes note of what was answered since it was called last.
     fn sample(&self, board: &Board, now: Instant) {
-        let (open, answered) = (board.open(), board.answered());
+        let (open, answered) = (board.open(), Class::ALL.map(|class| board.answers().of(class)));
         let mut state = self.state();
         let since = state.sampled.replace(now).map_or(Duration::ZERO, |before| now - before);
         let before = std::mem::replace(&mut state.answered, answered);
@@ -116,7 +118,7 @@ impl Backlog {
             let (rate, quiet_ms) = ((rate * 1e3) as u64, (quiet * 1e3) as u64);
             ClassFlow { class: class.as_str().into(), rate, quiet_ms }
         };
-        let waiting = board.open().into_iter().map(waits).collect();
+        let waiting = board.open().into_iter().map(waits).take(wire::Backlog::SOURCES).collect();
         wire::Backlog { from: self.me, waiting, flows: Class::ALL.map(flow).into() }
     }
 
@@ -126,7 +128,7 @@ impl Backlog {
         let Ok(word) = wire::Backlog::decode(hint) else { return };
         let others = &mut self.state().others;
         others.retain(|_, (heard, _)| now.duration_since(*heard) < MISSED);
-        if word.from != self.me {
+        if word.from != self.me && (others.len() < SENDERS || others.contains_key(&word.from)) {
             others.insert(word.from, (now, word));
         }
     }
@@ -151,12 +153,12 @@ impl Backlog {
                     waits |= lookups > 0;
                 }
             }
-            let Some(flow) = word.flows.iter().find(|f| f.class == class.as_str()) else { continue };
+            // Where nothing waits, the rate is that of workers that may be gone since.
+            let flow = word.flows.iter().find(|f| waits && f.class == class.as_str());
+            let Some(flow) = flow else { continue };
             rate += flow.rate as f64 / 1e3;
             // Where one is answered there are workers.
-            if waits {
-                quiet = f64::min(quiet, flow.quiet_ms as f64 / 1e3);
-            }
+            quiet = f64::min(quiet, flow.quiet_ms as f64 / 1e3);
         }
         let waiting: Vec<Waiting> =
             waiting.into_iter().map(|(at, open)| Waiting { open, limit: self.upstreams[at].limit }).collect();
@@ -242,7 +244,8 @@ mod tests {
     }
 
     fn word(from: u128, source: &str, lookups: u64, rate: u64, quiet_ms: u64) -> Vec<u8> {
-        let waiting = vec![SourceBacklog { source: source.into(), lookups, questions: lookups }];
+        let waits = SourceBacklog { source: source.into(), lookups, questions: lookups };
+        let waiting = Some(waits).filter(|waits| waits.lookups > 0).into_iter().collect();
         let flow = |class: Class| ClassFlow { class: class.as_str().into(), rate: rate * 1_000, quiet_ms };
         let flows = Class::ALL.map(flow).into();
         wire::Backlog { from, waiting, flows }.encode().unwrap().into()
@@ -266,6 +269,34 @@ mod tests {
         let later = backlog.signal(Class::Http, &board, start + FRESH);
         assert_eq!(later, Signal { unheard: 3, ..nothing });
         assert_eq!(backlog.signal(Class::Http, &board, start + MISSED), nothing);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_those_with_whom_something_waits() {
+        let (backlog, board, now) = (backlog(), Board::default(), Instant::now());
+        let seconds = || backlog.signal(Class::Http, &board, now).seconds_waiting;
+        backlog.hear(&word(1, "mine", 50_000, 1_000, 0), now);
+        backlog.hear(&word(2, "mine", 0, 16_000, 0), now);
+        assert_eq!(seconds(), 50.0, "workers that answered the second one may be gone");
+        backlog.hear(&word(2, "pairs", 7, 16_000, 0), now);
+        assert_eq!(seconds(), 50.0, "what waits with it is of another class");
+        backlog.hear(&word(1, "mine", 50_000, 0, 3_000), now);
+        assert_eq!(seconds(), 3.0, "before the first answer no rate is better than an old one");
+        backlog.hear(&word(2, "mine", 50_000, 16_000, 0), now);
+        assert_eq!(seconds(), 6.25);
+    }
+
+    #[test]
+    fn no_more_senders_are_kept_than_there_can_be() {
+        let (backlog, board, now) = (backlog(), Board::default(), Instant::now());
+        (0..2 * SENDERS as u128).for_each(|from| backlog.hear(&word(from, "mine", 1, 1, 0), now));
+        let waiting = |at| backlog.signal(Class::Http, &board, at).waiting_lookups;
+        assert_eq!(waiting(now), SENDERS as u64);
+        backlog.hear(&word(0, "mine", 5, 1, 0), now);
+        assert_eq!(waiting(now), SENDERS as u64 + 4, "who is known is heard");
+        let later = now + MISSED;
+        backlog.hear(&word(u128::MAX, "mine", 5, 1, 0), later);
+        assert_eq!(waiting(later), 5, "once others are forgotten there is room");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::backlog::Open;
 use crate::model::Progress;
+use crate::run::Answers;
 
 /// Events that a listener may lag behind before it is told to start anew.
 const EVENTS: usize = 256;
@@ -91,24 +92,18 @@ impl Running {
     }
 }
 
-#[derive(Debug, Default)]
-struct Jobs {
-    running: HashMap<JobId, Arc<Running>>,
-    /// By class, what workers have answered to those that are gone.
-    answered: [u64; 3],
-}
-
 /// All jobs that run here.
 #[derive(Debug, Default)]
 pub struct Board {
-    jobs: Mutex<Jobs>,
+    running: Mutex<HashMap<JobId, Arc<Running>>>,
+    answers: Arc<Answers>,
     posted: watch::Sender<u64>,
 }
 
 impl Board {
     /// A job, if it runs here.
     pub fn get(&self, id: JobId) -> Option<Arc<Running>> {
-        self.jobs(|jobs| jobs.running.get(&id).cloned())
+        self.jobs(|jobs| jobs.get(&id).cloned())
     }
 
     /// Tells whenever another one begins.
@@ -118,7 +113,7 @@ impl Board {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.jobs(|jobs| jobs.running.len())
+        self.jobs(|jobs| jobs.len())
     }
 
     /// Whether there is none.
@@ -128,8 +123,7 @@ impl Board {
 
     /// Questions outstanding of all of them.
     pub fn outstanding(&self) -> i64 {
-        let all =
-            self.jobs(|jobs| jobs.running.values().map(|r| r.progress.borrow().outstanding).sum::<u64>());
+        let all = self.jobs(|jobs| jobs.values().map(|r| r.progress.borrow().outstanding).sum::<u64>());
         i64::try_from(all).unwrap_or(i64::MAX)
     }
 
@@ -137,7 +131,7 @@ impl Board {
     pub fn open(&self) -> BTreeMap<String, Open> {
         self.jobs(|jobs| {
             let mut all: BTreeMap<String, Open> = BTreeMap::new();
-            for job in jobs.running.values() {
+            for job in jobs.values() {
                 for (source, open) in &job.progress.borrow().open {
                     match all.get_mut(source) {
                         Some(sum) => *sum += *open,
@@ -149,28 +143,21 @@ impl Board {
         })
     }
 
-    /// Questions that workers have answered so far, by class; to jobs that are gone as well.
-    pub fn answered(&self) -> [u64; 3] {
-        self.jobs(|jobs| {
-            let all = jobs.running.values().map(|job| job.progress.borrow().answered);
-            all.fold(jobs.answered, plus)
-        })
+    /// What workers have answered to all jobs that ran here: each counts there.
+    pub fn answers(&self) -> &Arc<Answers> {
+        &self.answers
     }
 
     /// Puts a job up for as long as the guard lives.
     pub fn put(self: &Arc<Self>, id: JobId, running: Arc<Running>) -> Posted {
-        self.jobs(|jobs| jobs.running.insert(id, Arc::clone(&running)));
+        self.jobs(|jobs| jobs.insert(id, Arc::clone(&running)));
         self.posted.send_modify(|count| *count += 1);
         Posted { board: Arc::clone(self), id, running }
     }
 
-    fn jobs<R>(&self, f: impl FnOnce(&mut Jobs) -> R) -> R {
-        f(&mut self.jobs.lock().unwrap_or_else(PoisonError::into_inner))
+    fn jobs<R>(&self, f: impl FnOnce(&mut HashMap<JobId, Arc<Running>>) -> R) -> R {
+        f(&mut self.running.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-fn plus(one: [u64; 3], other: [u64; 3]) -> [u64; 3] {
-    std::array::from_fn(|at| one[at] + other[at])
 }
 
 /// Takes its job from the board when it is dropped.
@@ -191,10 +178,9 @@ impl Posted {
 impl Drop for Posted {
     fn drop(&mut self) {
         self.board.jobs(|jobs| {
-            if jobs.running.get(&self.id).is_some_and(|r| Arc::ptr_eq(r, &self.running)) {
-                jobs.running.remove(&self.id);
+            if jobs.get(&self.id).is_some_and(|r| Arc::ptr_eq(r, &self.running)) {
+                jobs.remove(&self.id);
             }
-            jobs.answered = plus(jobs.answered, self.running.progress.borrow().answered);
         });
         // Afterwards: whoever hears it and looks again must not find the job here.
         self.running.note(Event::Over);

@@ -141,6 +141,7 @@ impl Owner {
             known,
             anew: ready.record.replays().is_some(),
             trace: ready.trace,
+            answers: Arc::clone(self.shared.board.answers()),
             journal: Some(entries),
             ..Start::new(ready.spec, ready.plan, ready.budgets)
         };
@@ -349,18 +350,16 @@ impl Owner {
         let reason = result.partial.map(String::from);
         metrics().duplicates.inc_by(result.figures.duplicates);
         let shared = Arc::clone(&self.shared);
-        let record =
-            match result::write(&shared.shelf, self.id, self.epoch, result, shared.options.give_memory_back)
-                .await
-            {
-                Ok(record) => record,
-                Err(error) => {
-                    let why = error.source().map(ToString::to_string);
-                    tracing::error!(%error, why, job = %self.id, "a result is not written");
-                    return Some(Lost::Left("its result cannot be written"));
-                }
-            };
-        let ended_ms = shared.options.run.clock.now_ms();
+        let Shared { shelf, options, .. } = &*shared;
+        let record = match result::write(shelf, self.id, self.epoch, result, options.give_memory_back).await {
+            Ok(record) => record,
+            Err(error) => {
+                let why = error.source().map(ToString::to_string);
+                tracing::error!(%error, why, job = %self.id, "a result is not written");
+                return Some(Lost::Left("its result cannot be written"));
+            }
+        };
+        let ended_ms = options.run.clock.now_ms();
         let end = Ended { epoch: self.epoch, state, reason, ended_ms, result: Some(record) };
         self.end(&end).await
     }

@@ -7,6 +7,9 @@
 
 /// Seconds of busy time that an answer counts for, roughly.
 const LATELY: f64 = 30.0;
+/// Seconds without work after which a rate is forgotten: the workers that achieved it may be gone
+/// by then, and a rate that is sixteen times too high takes minutes of work to come down.
+const REMEMBERED: f64 = 60.0;
 /// Of a source with a limit so many seconds' worth count at most: half of the usual target, so
 /// that one that is answered at its limit never asks for more, whatever the rate is off by.
 const LIMITED: f64 = 5.0;
@@ -43,21 +46,25 @@ pub struct Flow {
 }
 
 /// Learns how quickly a class is answered. Only time in which something waited counts: an idle
-/// class is not a slow one.
+/// class is not a slow one, and of one that is idle for long nothing is known.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Speed {
     answers: f64,
     busy: f64,
     quiet: f64,
+    idle: f64,
 }
 
 impl Speed {
     /// Takes note of a span of time: what was answered in it, and whether anything waits.
     pub fn sample(&mut self, seconds: f64, answered: u64, waits: bool) {
-        self.quiet = if answered == 0 && waits { self.quiet + seconds } else { 0.0 };
+        let silent = |is: bool, so_far: f64| if answered == 0 && is { so_far + seconds } else { 0.0 };
+        (self.quiet, self.idle) = (silent(waits, self.quiet), silent(!waits, self.idle));
+        if self.idle > REMEMBERED {
+            (self.answers, self.busy) = (0.0, 0.0);
+        }
         // Before the first answer there is nothing to be slow: workers may only be starting.
-        let idle = answered == 0 && (!waits || self.answers == 0.0);
-        if !idle {
+        if answered > 0 || waits && self.answers > 0.0 {
             let kept = (-seconds / LATELY).exp();
             self.answers = self.answers * kept + answered as f64;
             self.busy = self.busy * kept + seconds;
@@ -204,7 +211,20 @@ mod tests {
     fn idle_time_does_not_slow_it_down() {
         let mut speed = Speed::default();
         (0..10).for_each(|_| speed.sample(1.0, 1_000, true));
-        (0..1_000).for_each(|_| speed.sample(1.0, 0, false));
+        (0..60).for_each(|_| speed.sample(1.0, 0, false));
+        assert!((speed.flow().rate - 1_000.0).abs() < 1e-6, "{speed:?}");
+    }
+
+    #[test]
+    fn the_rate_of_workers_that_may_be_gone_is_forgotten() {
+        let mut speed = Speed::default();
+        (0..100).for_each(|_| speed.sample(1.0, 16_000, true));
+        (0..90).for_each(|_| speed.sample(1.0, 0, false));
+        assert_eq!(speed.flow(), at(0.0));
+        // One worker of sixteen is left.
+        (0..5).for_each(|_| speed.sample(1.0, 0, true));
+        assert_eq!(speed.flow(), Flow { rate: 0.0, quiet: 5.0 });
+        (0..5).for_each(|_| speed.sample(1.0, 1_000, true));
         assert!((speed.flow().rate - 1_000.0).abs() < 1e-6, "{speed:?}");
     }
 

@@ -88,7 +88,6 @@ impl Job {
             sources,
             first_tree_ms: self.first_tree,
             open,
-            answered: [0; 3],
         }
     }
 

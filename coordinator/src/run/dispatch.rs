@@ -15,7 +15,7 @@ use kudzu_shared::wire::{LookupResult, Results, StoredAnswer, Task, TaskLookup};
 use tokio::sync::mpsc;
 
 use super::flights::{Brought, Claims};
-use super::{Arrived, Inner, task_queue};
+use super::{Arrived, Came, Inner, Origin, task_queue};
 use crate::tree::rules::Rules;
 
 /// Publishes that may wait for their confirm at a time.
@@ -193,7 +193,7 @@ impl Dispatcher {
             }
         }
         count("shared", shared.len());
-        self.hand(shared, true).await;
+        self.hand(shared, Origin::Shared).await;
         ask
     }
 
@@ -250,12 +250,12 @@ impl Dispatcher {
         }
         count("hit", hits.len());
         count("miss", misses.len() + waiting.len());
-        self.hand(hits, false).await;
+        self.hand(hits, Origin::Cache).await;
         (misses, waiting)
     }
 
     /// Hands the job answers that nobody asked for it.
-    async fn hand(&self, known: Vec<(TaskLookup, StoredAnswer)>, shared: bool) {
+    async fn hand(&self, known: Vec<(TaskLookup, StoredAnswer)>, origin: Origin) {
         let (settled, other): (Vec<_>, Vec<_>) = known.into_iter().partition(|(_, stored)| stored.settled);
         for (settled, some) in [(true, settled), (false, other)] {
             if some.is_empty() {
@@ -264,7 +264,7 @@ impl Dispatcher {
             let results = self.template.results(some);
             // Made here, beside the job's own work; what is settled gets other tickets first.
             let message = (self.journaled && !settled).then(|| results.encode().ok()).flatten();
-            let arrived = Arrived::Known { results, message, settled, shared };
+            let arrived = Arrived::Known(Came { results, message, settled, origin });
             let _ = self.inbox.send(arrived).await; // The job has ended: nobody wants it.
         }
     }

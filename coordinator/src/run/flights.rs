@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kudzu_shared::cache::Key;
+use kudzu_shared::cache::{Key, ttl};
 use kudzu_shared::marking::Tlp;
-use kudzu_shared::wire::StoredAnswer;
+use kudzu_shared::wire::{LookupResult, StoredAnswer};
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
@@ -15,6 +15,17 @@ use crate::core::ticket::{self, Ticket};
 
 /// What the first one brought; nothing where it brought nothing that may be shared.
 pub type Brought = Option<StoredAnswer>;
+
+/// What other jobs may take of a result: what a cache may keep, too.
+pub fn brought(result: &LookupResult, upstreams: &[String]) -> Brought {
+    let whole = result.part.of <= 1 && ttl::of_answer(&result.answer, None).is_some();
+    whole.then(|| StoredAnswer {
+        observed_ms: result.observed_ms,
+        upstreams: upstreams.to_vec(),
+        answer: result.answer.clone(),
+        settled: false,
+    })
+}
 
 /// Lookups are equal where they share a cache entry, and workers mark what they bring alike.
 type Equal = (Key, Tlp);

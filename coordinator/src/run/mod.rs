@@ -1,5 +1,6 @@
 //! The run loop around the state machine: queues, cache and clock.
 
+mod answers;
 mod dispatch;
 mod flights;
 mod known;
@@ -30,6 +31,7 @@ use crate::core::queue::Limits;
 use crate::model::{EvidenceRow, JobResult, Progress};
 use crate::plan::{Plan, PlanError};
 use crate::tree::rules::Rules;
+pub use answers::Answers;
 use flights::Flights;
 pub use known::Known;
 
@@ -112,16 +114,30 @@ enum Arrived {
     /// From a worker, settled once they are taken. The job reads them itself: as messages
     /// they take a tenth of the memory.
     Message(Delivery),
-    /// From the cache, or from a lookup of another job.
-    Known {
-        results: Results,
-        /// The same, for the journal.
-        message: Option<Bytes>,
-        /// They failed in every round before: no later one is of use.
-        settled: bool,
-        /// A worker brought them to another job, just now.
-        shared: bool,
-    },
+    /// From elsewhere.
+    Known(Came),
+}
+
+/// Results that can be taken.
+#[derive(Debug)]
+struct Came {
+    results: Results,
+    /// The same, for the journal.
+    message: Option<Bytes>,
+    /// They failed in every round before: no later one is of use.
+    settled: bool,
+    origin: Origin,
+}
+
+/// Where results come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A worker brought them.
+    Worker,
+    /// A worker brought them to another job, just now.
+    Shared,
+    /// They were known.
+    Cache,
 }
 
 /// Results that a job has taken, as a message that can be read without any task.
@@ -152,6 +168,8 @@ pub struct Start {
     pub anew: bool,
     /// The trace it belongs to, as a W3C `traceparent`.
     pub trace: Option<String>,
+    /// Counts what workers answer.
+    pub answers: Arc<Answers>,
     /// Gets what is taken; while it is full, the job asks no more.
     pub journal: Option<mpsc::Sender<Vec<Taken>>>,
     /// Gets a row for each accepted result; while it is full, the job asks no more.
@@ -170,6 +188,7 @@ impl Start {
             known: Known::default(),
             anew: false,
             trace: None,
+            answers: Arc::default(),
             journal: None,
             evidence: None,
         }
@@ -275,7 +294,7 @@ impl Handle {
     /// When the plan does not fit the sources, or there are no seeds.
     pub fn start(&self, start: Start) -> Result<Job, SubmitError> {
         let options = &self.0.options;
-        let Start { spec, plan, budgets, epoch, age, known, anew, trace, journal, evidence } = start;
+        let Start { spec, plan, budgets, epoch, age, known, anew, trace, answers, journal, evidence } = start;
         plan.check(&options.catalogue)?;
         if spec.seeds.is_empty() {
             return Err(SubmitError::NoSeeds);
@@ -296,6 +315,7 @@ impl Handle {
             known,
             anew,
             trace,
+            answers,
             inbox,
             inbox_tx,
             progress: progress_tx,

@@ -6,22 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kudzu_shared::broker;
-use kudzu_shared::cache::ttl;
 use kudzu_shared::job::JobId;
 use kudzu_shared::outcome::{Answer, Part, Verdict};
 use kudzu_shared::rtype;
 use kudzu_shared::task;
 use kudzu_shared::time::rfc3339;
-use kudzu_shared::wire::{self, LookupResult, Over, Results, StoredAnswer, TaskLookup};
+use kudzu_shared::wire::{self, LookupResult, Over, Results, TaskLookup};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::dispatch::{Dispatcher, Outgoing, Run, Template};
-use super::flights::{Brought, Claims};
+use super::flights::{Claims, brought};
 use super::serial::Serial;
 use super::settled::Settled;
-use super::{Arrived, Inner, Known, Taken};
+use super::{Answers, Arrived, Came, Inner, Known, Origin, Taken};
 use crate::core::job::{self, Action, Event, Job};
 use crate::core::ticket::{self, Ticket};
 use crate::model::{EvidenceQuestion, EvidenceRow, Figures, JobResult, Progress, State};
@@ -48,6 +47,7 @@ pub struct Runner {
     pub(super) known: Known,
     pub(super) anew: bool,
     pub(super) trace: Option<String>,
+    pub(super) answers: Arc<Answers>,
     pub(super) inbox: mpsc::Receiver<Arrived>,
     pub(super) inbox_tx: mpsc::Sender<Arrived>,
     pub(super) progress: watch::Sender<Progress>,
@@ -84,8 +84,7 @@ struct Running {
     taken: Vec<Taken>,
     keep_taken: bool,
     figures: Figures,
-    /// By class: questions that workers have answered.
-    answered: [u64; 3],
+    answers: Arc<Answers>,
     serial: Serial,
     done: bool,
 }
@@ -134,12 +133,14 @@ impl Runner {
             taken: Vec::new(),
             keep_taken: self.journal.is_some(),
             figures: Figures::default(),
-            answered: [0; 3],
+            answers: Arc::clone(&self.answers),
             serial: Serial::default(),
             done: false,
         };
         r.carry_out();
         self.serve(&mut r, &out).await;
+        // Nobody waits any more for what it asked, however long the rest takes.
+        self.progress.send_replace(r.job.progress(r.now()));
         drop(out);
         drop(dispatcher); // What it still wanted to send is not asked any more.
         self.say_over().await;
@@ -183,7 +184,7 @@ impl Runner {
                     r.event(Event::Tick);
                 }
                 _ = tick.tick() => {
-                    self.progress.send_replace(r.progress());
+                    self.progress.send_replace(r.job.progress(r.now()));
                 }
                 () = std::future::ready(()), if !r.replay.is_empty() => r.replay(),
                 // While evidence or journal are behind, nothing more is asked; what comes is
@@ -207,12 +208,11 @@ impl Runner {
     /// Takes results in; a message that cannot be read is set aside.
     async fn take(&self, r: &mut Running, arrived: Arrived) {
         match arrived {
-            Arrived::Known { results, message, settled, shared } => {
-                r.accept(results, message, settled, shared);
-            }
+            Arrived::Known(came) => r.accept(came),
             Arrived::Message(delivery) => match Results::decode(&delivery.body) {
                 Ok(results) => {
-                    r.accept(results, Some(delivery.body), false, true);
+                    let message = Some(delivery.body);
+                    r.accept(Came { results, message, settled: false, origin: Origin::Worker });
                     delivery.settle.ack();
                 }
                 Err(error) => {
@@ -288,10 +288,6 @@ impl Running {
         }
     }
 
-    fn progress(&self) -> Progress {
-        Progress { answered: self.answered, ..self.job.progress(self.now()) }
-    }
-
     fn may_ask(&self) -> bool {
         self.rows.len() < EVIDENCE && self.taken.len() < JOURNAL
     }
@@ -327,8 +323,8 @@ impl Running {
         }
     }
 
-    fn accept(&mut self, mut results: Results, message: Option<Bytes>, settled: bool, worked: bool) {
-        let now = self.now();
+    fn accept(&mut self, came: Came) {
+        let (now, Came { mut results, message, settled, origin }) = (self.now(), came);
         if settled {
             for result in &mut results.results {
                 if self.job.wants(result.seq) {
@@ -353,8 +349,10 @@ impl Running {
             }
             let ask = self.job.ask_of(result.seq);
             // Cache and journal answer while there is no worker at all.
-            let class = self.job.rules().asks[usize::from(ask)].source.class;
-            self.answered[class as usize] += if worked { taken.questions.len() as u64 } else { 0 };
+            if origin != Origin::Cache {
+                let class = self.job.rules().asks[usize::from(ask)].source.class;
+                self.answers.add(class, taken.questions.len() as u64);
+            }
             let answered = taken.questions.iter().filter(|q| q.tries > 0 && !result.cached);
             answered.for_each(|q| self.serial.add(ask, q.rtt_us));
             let cached = if result.cached { taken.questions.len() as u64 } else { 0 };
@@ -365,17 +363,6 @@ impl Running {
         }
         self.carry_out();
     }
-}
-
-/// What other jobs may take of a result: what a cache may keep, too.
-fn brought(result: &LookupResult, upstreams: &[String]) -> Brought {
-    let whole = result.part.of <= 1 && ttl::of_answer(&result.answer, None).is_some();
-    whole.then(|| StoredAnswer {
-        observed_ms: result.observed_ms,
-        upstreams: upstreams.to_vec(),
-        answer: result.answer.clone(),
-        settled: false,
-    })
 }
 
 fn row(r: &LookupResult, taken: &job::Taken, from: &Results) -> EvidenceRow {
@@ -408,7 +395,7 @@ fn millis(time: Duration) -> u64 {
 async fn finish(r: Running) -> Option<JobResult> {
     let now = r.now();
     let compute = move || {
-        let mut progress = r.progress();
+        let mut progress = r.job.progress(now);
         // One that was stopped when all was asked is complete all the same.
         let stopped = r.job.tree.stopped.filter(|_| r.job.tree.cut_short);
         let partial = stopped.map(|v| match v {

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use super::codec::{Error, Reader, Writer};
 
 const KIND: u8 = 6;
+/// Classes that a coordinator may know.
+const CLASSES: usize = 64;
 
 /// Sent by every coordinator to all of them, again and again: each can say what waits in the
 /// whole cluster. The last one counts.
@@ -51,6 +53,8 @@ struct Head {
 impl Backlog {
     /// The topic that it is sent to.
     pub const TOPIC: &'static str = "kudzu.backlog";
+    /// Sources that it may speak of.
+    pub const SOURCES: usize = 1_024;
 
     /// The message.
     ///
@@ -73,6 +77,6 @@ impl Backlog {
     pub fn decode(message: &[u8]) -> Result<Self, Error> {
         let mut r = Reader::new(message, KIND)?;
         let Head { from, waiting, flows } = r.head()?;
-        Ok(Self { from, waiting: r.heads(waiting)?, flows: r.heads(flows)? })
+        Ok(Self { from, waiting: r.heads(waiting, Self::SOURCES)?, flows: r.heads(flows, CLASSES)? })
     }
 }

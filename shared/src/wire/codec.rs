@@ -161,9 +161,10 @@ impl<'a> Reader<'a> {
         (0..self.bounded(n)?).map(|_| self.record()).collect()
     }
 
-    /// The same for what travels as it is.
-    pub(super) fn heads<T: BorrowDecode<'a, ()>>(&mut self, n: u32) -> Result<Vec<T>, Error> {
-        (0..self.bounded(n)?).map(|_| self.head()).collect()
+    /// The same for what travels as it is; more than `most` are damage, too.
+    pub(super) fn heads<T: BorrowDecode<'a, ()>>(&mut self, n: u32, most: usize) -> Result<Vec<T>, Error> {
+        let n = Some(self.bounded(n)?).filter(|n| *n <= most).ok_or(Error::Damaged("count"))?;
+        (0..n).map(|_| self.head()).collect()
     }
 
     fn bounded(&self, n: u32) -> Result<usize, Error> {

@@ -1,30 +1,49 @@
 //! Damage is an error or a miss: never a panic, a wrong answer or a large allocation.
 
 use kudzu_shared::cache;
-use kudzu_shared::wire::{Backlog, Error, MAX_MESSAGE, Results, StoredAnswer, Task};
+use kudzu_shared::wire::{Backlog, Due, Error, MAX_MESSAGE, Over, Results, StoredAnswer, Task};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::{rebuilt, records, samples, sealed};
 
-fn messages() -> [Vec<u8>; 4] {
+/// One of each kind.
+fn messages() -> [Vec<u8>; 6] {
     [
         samples::task().encode().unwrap().into(),
         samples::results().encode().unwrap().into(),
         samples::stored().encode().unwrap().into(),
+        samples::over().encode().unwrap().into(),
+        samples::due().encode().unwrap().into(),
         samples::backlog().encode().unwrap().into(),
     ]
 }
 
+/// What reads each of them, in the same order.
+const READERS: [fn(&[u8]) -> bool; 6] = [
+    |message| Task::decode(message).is_ok(),
+    |message| Results::decode(message).is_ok(),
+    |message| StoredAnswer::decode(message).is_ok(),
+    |message| Over::decode(message).is_ok(),
+    |message| Due::decode(message).is_ok(),
+    |message| Backlog::decode(message).is_ok(),
+];
+
+/// Where a message says its kind.
+const KIND: usize = 6;
+
 fn decode_all(message: &[u8]) -> bool {
-    let decoded = [
-        Task::decode(message).is_ok(),
-        Results::decode(message).is_ok(),
-        StoredAnswer::decode(message).is_ok(),
-        Backlog::decode(message).is_ok(),
-        cache::entry::decode(message).is_some(),
-    ];
-    decoded.contains(&true)
+    // All of them, whatever the first one says.
+    let read = READERS.map(|reads| reads(message));
+    cache::entry::decode(message).is_some() | read.contains(&true)
+}
+
+#[test]
+fn all_kinds_are_damaged_here() {
+    assert_eq!(messages().map(|message| message[KIND]), [1, 2, 3, 4, 5, 6]);
+    for (message, reads) in messages().iter().zip(READERS) {
+        assert!(reads(message));
+    }
 }
 
 #[test]
@@ -39,12 +58,15 @@ fn every_truncation_is_refused() {
 
 #[test]
 fn every_flipped_bit_is_refused() {
-    for message in messages() {
+    for (message, reads) in messages().iter().zip(READERS) {
         for at in (0..message.len()).filter(|at| ![5, 7].contains(at)) {
             for bit in 0..8 {
                 let mut bad = message.clone();
                 bad[at] ^= 1 << bit;
-                assert!(!decode_all(&bad), "octet {at}, bit {bit}");
+                // The checksum is the body's. Of another kind, a message must not be read where
+                // one of this kind is waited for.
+                let read = if at == KIND { reads(&bad) } else { decode_all(&bad) };
+                assert!(!read, "octet {at}, bit {bit}");
             }
         }
     }
@@ -82,6 +104,18 @@ fn huge_counts_are_damage() {
             }
         }
     }
+}
+
+#[test]
+fn more_sources_or_classes_than_there_can_be_are_damage() {
+    let read = |sources: usize, classes: usize| {
+        let Backlog { from, waiting, flows } = samples::backlog();
+        let (waiting, flows) = (vec![waiting[0].clone(); sources], vec![flows[0].clone(); classes]);
+        Backlog::decode(&Backlog { from, waiting, flows }.encode().unwrap())
+    };
+    assert!(read(Backlog::SOURCES, 64).is_ok());
+    assert!(matches!(read(Backlog::SOURCES + 1, 64), Err(Error::Damaged("count"))));
+    assert!(matches!(read(Backlog::SOURCES, 65), Err(Error::Damaged("count"))));
 }
 
 /// A sealed message with one octet of a record exchanged.
@@ -139,10 +173,10 @@ proptest! {
     /// Sealed again after the damage, as a faulty program would send it.
     #[test]
     fn sealed_damage_never_panics(
-        which in 0usize..4,
+        which in 0..READERS.len(),
         edits in vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in option_cut(),
-        kind in 1u8..4,
+        kind in 1..=READERS.len() as u8,
     ) {
         let mut message = messages()[which].clone();
         for (at, octet) in edits {
@@ -152,7 +186,7 @@ proptest! {
         if let Some(cut) = cut {
             message.truncate(16 + cut.index(message.len() - 16));
         }
-        message[6] = kind;
+        message[KIND] = kind;
         decode_all(&sealed(message));
     }
 }
