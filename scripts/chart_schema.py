@@ -36,8 +36,9 @@ WEB = {"type": "string", "pattern": "^(https?://[^@\\s]+)?$"}
 OBJECT = {"type": "object"}
 OBJECTS = {"type": "array", "items": OBJECT}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
-PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
-# An empty list of peers would be everybody.
+PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
+# An empty list would be every port, and everybody.
+PORTS = {"type": "array", "minItems": 1, "items": PORT}
 PEERS = {"type": "array", "minItems": 1, "items": OBJECT}
 # null takes a default out.
 SHARES = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
@@ -83,7 +84,7 @@ RULES = {
     "coordinator.replicas": {"type": "integer", "minimum": 1, "maximum": 100},
     "coordinator.preStopSeconds": {"type": "integer", "minimum": 1, "maximum": 120},
     "coordinator.service.type": one_of("ClusterIP", "NodePort", "LoadBalancer"),
-    "coordinator.service.port": {"type": "integer", "minimum": 1, "maximum": 65535},
+    "coordinator.service.port": PORT,
     "*.annotations": TEXTS,
     "*.labels": TEXTS,
     "*.podLabels": TEXTS,
@@ -109,6 +110,7 @@ RULES = {
     "*.keda.queue.target": {"type": "integer", "minimum": 1},
     "*.keda.queue.protocol": one_of("amqp", "http"),
     "*.maxReplicas": {"type": "integer", "minimum": 1},
+    "networkPolicy.publicPorts": {"type": "array", "items": PORT},
     "*.Ports": PORTS,
     "*.To": PEERS,
     "*.From": OBJECTS,

@@ -3,8 +3,9 @@
 
     helm/tests/check.py --helm HELM [--helm ANOTHER] --kubeconform KUBECONFORM --schemas FOLDER
 
-For each Helm: lint, every file of ci/ rendered, valid against each version of Kubernetes and true
-to invariants.py, what refused.yaml lists refused, and what cases/ says of single values.
+For each Helm: lint, every file of ci/ rendered, valid against each version of Kubernetes, what
+refused.yaml lists refused, and what cases/ says of single values. Whatever is rendered is true to
+invariants.py.
 """
 
 import argparse
@@ -123,7 +124,10 @@ def cases(helm, report):
             except Failed as error:
                 report.note("cases", case["case"], [str(error)])
                 continue
-            report.note("cases", case["case"], differences(case, objects(text)))
+            found = objects(text, Strict)
+            report.note("cases", case["case"], differences(case, found))
+            for rule in invariants.ALL:
+                report.note("invariants", f"{case['case']}: {rule.__name__}", rule(found))
 
 
 def differences(case, found):

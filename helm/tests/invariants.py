@@ -131,8 +131,11 @@ def policies(found):
     for key, document in found.items():
         for way in ("ingress", "egress"):
             for rule in look(document, f"spec {way}") or [] if document["kind"] == "NetworkPolicy" else []:
-                if not rule.get({"ingress": "from", "egress": "to"}[way]):
+                peers = rule.get({"ingress": "from", "egress": "to"}[way])
+                if not peers or not all(peers):
                     yield f"{key}: a rule of {way} is for everybody"
+                if not rule.get("ports") or not all(port.get("port") for port in rule["ports"]):
+                    yield f"{key}: a rule of {way} is for every port"
 
 
 def referenced(found):
@@ -157,7 +160,7 @@ def referenced(found):
                 yield f"{key} {container['name']}: mounts {name}, which is no volume"
         # Whatever has the release's name in it is the release's.
         own_name = found[key]["metadata"]["labels"]["app.kubernetes.io/instance"]
-        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca)$")
+        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca|shared)$")
         for kind, name in used:
             if f"{kind}/{name}" not in found and not outside.match(name):
                 yield f"{key}: there is no {kind} {name} in release {own_name}"

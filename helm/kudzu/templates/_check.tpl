@@ -2,7 +2,10 @@
 What types cannot say. Everything that is wrong is told at once, before anything is installed.
 */}}
 {{- define "kudzu.check" -}}
-{{- $wrong := concat (fromYamlArray (include "kudzu.check.backs" .)) (fromYamlArray (include "kudzu.check.sets" .)) (fromYamlArray (include "kudzu.check.secrets" .)) -}}
+{{- $wrong := list -}}
+{{- range list "backs" "sets" "network" "secrets" -}}
+{{- $wrong = concat $wrong (fromYamlArray (include (printf "kudzu.check.%s" .) $)) -}}
+{{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "these values cannot be:\n  - %s" (join "\n  - " $wrong)) -}}
 {{- end -}}
@@ -72,6 +75,24 @@ What types cannot say. Everything that is wrong is told at once, before anything
 {{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "external") (not $auto.hpa.external.name) -}}
 {{- $wrong = append $wrong (printf "%s.autoscaling.hpa.external.name: which metric?" $key) -}}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}
+
+{{/* null takes a default out, and what is left of a rule would allow everything. */}}
+{{- define "kudzu.check.network" -}}
+{{- $wrong := list -}}
+{{- $net := .Values.networkPolicy -}}
+{{- if $net.enabled -}}
+{{- range list "dnsTo" "brokerTo" "redisTo" "otlpTo" "archiveTo" -}}
+{{- if not (get $net .) }}{{ $wrong = append $wrong (printf "networkPolicy.%s: nobody is named, which would be everybody; write who it is" .) }}{{ end -}}
+{{- end -}}
+{{- range list "dnsPorts" "brokerPorts" "redisPorts" "archivePorts" -}}
+{{- if not (get $net .) }}{{ $wrong = append $wrong (printf "networkPolicy.%s: there is none, which would be every port; write which" .) }}{{ end -}}
+{{- end -}}
+{{- range list "apiFrom" "metricsFrom" "kedaFrom" "publicPorts" "closed4" "closed6" -}}
+{{- if not (kindIs "slice" (get $net .)) }}{{ $wrong = append $wrong (printf "networkPolicy.%s: write [] for none" .) }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $wrong -}}
