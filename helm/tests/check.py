@@ -19,7 +19,7 @@ import sys
 import yaml
 
 import invariants
-from chart import CHART, CI, Failed, Loader, OLDEST, ROOT, Strict, look, objects, render
+from chart import CHART, CI, Failed, Loader, OLDEST, ROOT, Strict, look, notes, objects, render
 
 HERE = pathlib.Path(__file__).resolve().parent
 KUBERNETES = re.compile(r"^v1\.(\d+)\.\d+$")
@@ -118,21 +118,24 @@ def cases(helm, report):
     for path in sorted((HERE / "cases").glob("*.yaml")):
         for case in yaml.load(path.read_text(), Strict):
             base = case.get("base", "minimal")
+            how = (helm, [CHART / "ci" / f"{base}-values.yaml"], json.dumps(case.get("values", {})),
+                   case.get("release", "kudzu"), case.get("namespace", "soc"))
             try:
-                text = render(helm, [CHART / "ci" / f"{base}-values.yaml"], json.dumps(case.get("values", {})),
-                              case.get("release", "kudzu"), case.get("namespace", "soc"))
+                text = render(*how)
+                told = notes(*how) if "notes" in case else ""
             except Failed as error:
                 report.note("cases", case["case"], [str(error)])
                 continue
             found = objects(text, Strict)
-            report.note("cases", case["case"], differences(case, found))
+            report.note("cases", case["case"], differences(case, found, told))
             for rule in invariants.ALL:
                 report.note("invariants", f"{case['case']}: {rule.__name__}", rule(found))
 
 
-def differences(case, found):
+def differences(case, found, told):
     """What is not as a case has it."""
-    if not case.get("has") and not case.get("lacks"):
+    yield from inside("NOTES.txt", " ".join(told.split()), case.get("notes", {}))
+    if not any(case.get(part) for part in ("has", "lacks", "notes")):
         yield "says nothing"
     for key in case.get("lacks", []):
         if key in found:
@@ -144,15 +147,19 @@ def differences(case, found):
         for path, value in (wanted or {}).items():
             seen = look(found[key], path)
             if isinstance(value, dict) and set(value) <= {"contains", "without"}:
-                inside = str(seen) if not isinstance(seen, list) else seen
-                for part in value.get("contains", []):
-                    if part not in inside:
-                        yield f"{key} {path} is {seen!r}, without {part!r}"
-                for part in value.get("without", []):
-                    if part in inside:
-                        yield f"{key} {path} is {seen!r}, with {part!r}"
+                yield from inside(f"{key} {path}", seen if isinstance(seen, list) else str(seen), value)
             elif seen != value:
                 yield f"{key} {path} is {seen!r}, not {value!r}"
+
+
+def inside(where, seen, wanted):
+    """What it shall contain and does not, and the other way round."""
+    for part in wanted.get("contains", []):
+        if part not in seen:
+            yield f"{where} is {seen!r}, without {part!r}"
+    for part in wanted.get("without", []):
+        if part in seen:
+            yield f"{where} is {seen!r}, with {part!r}"
 
 
 def derived(report):

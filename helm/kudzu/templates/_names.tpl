@@ -92,6 +92,9 @@ annotations:
 {{- define "kudzu.hasSources" -}}
 {{- if or .Values.sources.existingSecret .Values.sources.env }}true{{ end -}}
 {{- end -}}
+{{- define "kudzu.hasResolvers" -}}
+{{- if or (dig "dns" "resolvers" (list) .Values.config) (dig "dns" "encrypted" (list) .Values.config) }}true{{ end -}}
+{{- end -}}
 {{- define "kudzu.hasS3Key" -}}
 {{- if and (eq .Values.archive.type "s3") (or .Values.archive.s3.existingSecret .Values.archive.s3.accessKey) }}true{{ end -}}
 {{- end -}}
