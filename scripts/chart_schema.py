@@ -30,6 +30,8 @@ def named(pattern, schema):
 
 
 NAME = {"type": "string", "minLength": 1}
+# A Service has it in its name.
+DNS_NAME = {"type": "string", "pattern": "^([a-z]([a-z0-9-]*[a-z0-9])?)?$"}
 COUNT = {"type": "integer", "minimum": 0}
 MARKING = {"type": "string", "pattern": "^(TLP:|PAP:)?(CLEAR|GREEN|AMBER|AMBER\\+STRICT|RED)$"}
 WEB = {"type": "string", "pattern": "^(https?://[^@\\s]+)?$"}
@@ -60,6 +62,8 @@ def url(*schemes):
 
 # By path, or by a last part of it after "*.".
 RULES = {
+    "nameOverride": DNS_NAME,
+    "fullnameOverride": DNS_NAME,
     "commonLabels": TEXTS,
     "image.repository": NAME,
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
@@ -68,7 +72,6 @@ RULES = {
     "serviceAccount.annotations": TEXTS,
     "*.podSecurity.user": {"type": "integer", "minimum": 1},
     "*.podSecurity.group": {"type": "integer", "minimum": 1},
-    "plans": named("^[A-Za-z0-9._-]+$", TEXT),
     "files": named("^[A-Za-z0-9._-]+$", TEXT),
     "broker.url": url("amqps?"),
     "redis.url": url("rediss?", "rediss?-sentinel", "rediss?-cluster"),
@@ -94,7 +97,7 @@ RULES = {
     "*.tolerations": OBJECTS,
     "*.affinity": OBJECT,
     "*.topologySpreadConstraints": OBJECTS,
-    "*.extraEnv": OBJECTS,
+    "*.extraEnv": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": NAME, "value": TEXT}}},
     "*.extraVolumes": OBJECTS,
     "*.extraVolumeMounts": OBJECTS,
     "*.resources": RESOURCES,

@@ -106,7 +106,7 @@ def refused(helm, report):
         base, values = case.get("base", "minimal"), json.dumps(case["values"])
         extra = ["--skip-schema-validation"] if case.get("skip") else []
         try:
-            render(helm, [CHART / "ci" / f"{base}-values.yaml"] if base else [], values, extra=extra)
+            render(helm, [CHART / "ci" / f"{base}-values.yaml"] if base else [], values, case.get("release", "kudzu"), extra=extra)
             report.note("refused", values, ["was taken"])
         except Failed as error:
             said = " ".join(str(error).split())

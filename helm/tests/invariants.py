@@ -41,6 +41,19 @@ def links(found):
             yield key
 
 
+def accounts(found):
+    """A role of a cloud, given by annotations, is the coordinators' alone."""
+    role = {pod["serviceAccountName"] for _, labels, pod in pods(found) if labels["app.kubernetes.io/component"] == "coordinator"}
+    for key, labels, pod in pods(found):
+        name = pod["serviceAccountName"]
+        account = found.get(f"ServiceAccount/{name}")
+        if labels["app.kubernetes.io/component"] != "coordinator":
+            if look(account, "metadata annotations") or (name in role and name != "default"):
+                yield f"{key}: has the account of the coordinators, {name}"
+        if account and account["automountServiceAccountToken"] is not False:
+            yield f"{key}: its account gives a token"
+
+
 def requests(found):
     """Every container says what it needs, and has a bound of memory."""
     for key, _, pod in pods(found):
@@ -226,11 +239,17 @@ def labelled(found):
                 yield f"{key}: no label {label}"
         if not look(document, "metadata namespace"):
             yield f"{key}: no namespace"
+        if not isinstance(look(document, "metadata namespace"), str):
+            yield f"{key}: its namespace is no text"
         if len(document["metadata"]["name"]) > 63:
             yield f"{key}: its name is too long"
+    # Pages of docs/alerts find pods by it.
+    for key, labels, _ in pods(found):
+        if labels.get("app.kubernetes.io/part-of") != "kudzu":
+            yield f"{key}: its pods are no part of kudzu"
 
 
 ALL = [
-    restricted, links, requests, probes, once, selected, ports, policies, referenced, grace, one_scaler,
+    restricted, links, accounts, requests, probes, once, selected, ports, policies, referenced, grace, one_scaler,
     settings, metrics, labelled,
 ]

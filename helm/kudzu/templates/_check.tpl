@@ -3,12 +3,33 @@ What types cannot say. Everything that is wrong is told at once, before anything
 */}}
 {{- define "kudzu.check" -}}
 {{- $wrong := list -}}
-{{- range list "backs" "sets" "network" "secrets" -}}
+{{- range list "names" "backs" "sets" "extras" "network" "secrets" -}}
 {{- $wrong = concat $wrong (fromYamlArray (include (printf "kudzu.check.%s" .) $)) -}}
 {{- end -}}
 {{- if $wrong -}}
 {{- fail (printf "these values cannot be:\n  - %s" (join "\n  - " $wrong)) -}}
 {{- end -}}
+{{- end -}}
+
+{{- define "kudzu.check.names" -}}
+{{- $wrong := list -}}
+{{- $root := include "kudzu.fullname" . -}}
+{{- if not (regexMatch "^[a-z]([a-z0-9-]*[a-z0-9])?$" $root) -}}
+{{- $wrong = append $wrong (printf "the name of the release: %s is none for a Service; write a fullnameOverride of a-z, 0-9 and -, a letter first" $root) -}}
+{{- end -}}
+{{- if and .Values.serviceAccount.create (eq .Values.serviceAccount.name (printf "%s-bare" $root)) -}}
+{{- $wrong = append $wrong (printf "serviceAccount.name: %s is the one of the other pods; write another" .Values.serviceAccount.name) -}}
+{{- end -}}
+{{- $given := dict "commonLabels" .Values.commonLabels "coordinator.podLabels" .Values.coordinator.podLabels -}}
+{{- range $name, $set := fromYaml (include "kudzu.sets" .) }}{{ $_ := set $given (printf "workers.%s.podLabels" $name) $set.podLabels }}{{ end -}}
+{{- range list "monitors" "rules" "dashboard" }}{{ $_ := set $given (printf "metrics.%s.labels" .) (get $.Values.metrics .).labels }}{{ end -}}
+{{- $own := fromYaml (include "kudzu.ownLabels" (dict "root" . "component" "")) -}}
+{{- range $key, $labels := $given -}}
+{{- range $label, $_ := $labels -}}
+{{- if hasKey $own $label }}{{ $wrong = append $wrong (printf "%s: the label %s is the chart's own" $key $label) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $wrong -}}
 {{- end -}}
 
 {{- define "kudzu.check.backs" -}}
@@ -74,6 +95,32 @@ What types cannot say. Everything that is wrong is told at once, before anything
 {{- end -}}
 {{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "external") (not $auto.hpa.external.name) -}}
 {{- $wrong = append $wrong (printf "%s.autoscaling.hpa.external.name: which metric?" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $wrong -}}
+{{- end -}}
+
+{{/* Of two with one name a server-side apply takes none. */}}
+{{- define "kudzu.check.extras" -}}
+{{- $wrong := list -}}
+{{- $roles := list (dict "key" "coordinator" "component" "coordinator" "own" .Values.coordinator) -}}
+{{- range $name, $set := fromYaml (include "kudzu.sets" .) -}}
+{{- $roles = append $roles (dict "key" (printf "workers.%s" $name) "component" (printf "worker-%s" $name) "own" $set) -}}
+{{- end -}}
+{{- range $role := $roles -}}
+{{- $scope := dict "root" $ "component" $role.component -}}
+{{- range list (list "extraEnv" "name" "kudzu.env") (list "extraVolumes" "name" "kudzu.volumes") (list "extraVolumeMounts" "mountPath" "kudzu.volumeMounts") -}}
+{{- $list := index . 0 -}}
+{{- $field := index . 1 -}}
+{{- $chart := list -}}
+{{- range fromYamlArray (include (index . 2) $scope) }}{{ $chart = append $chart (get . $field) }}{{ end -}}
+{{- $seen := list -}}
+{{- range get $role.own $list -}}
+{{- $name := get . $field -}}
+{{- if has $name $chart }}{{ $wrong = append $wrong (printf "%s.%s: %s is set by the chart" $role.key $list $name) }}{{ end -}}
+{{- if has $name $seen }}{{ $wrong = append $wrong (printf "%s.%s: %s comes twice" $role.key $list $name) }}{{ end -}}
+{{- $seen = append $seen $name -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
