@@ -48,6 +48,10 @@ RESOURCES = {
     "type": "object", "additionalProperties": False, "properties": {"limits": SHARES, "requests": SHARES},
 }
 OWN_PASSWORD = {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"}
+OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+IPV6 = "[0-9a-fA-F]*:[0-9a-fA-F:.]*"
+# A policy takes no names.
+RESOLVER = {"type": "string", "pattern": f"^({OCTET}(\\.{OCTET}){{3}}(:[0-9]+)?|{IPV6}|\\[{IPV6}\\](:[0-9]+)?)$"}
 
 
 def one_of(*values):
@@ -126,6 +130,8 @@ RULES = {
     "devServices.token": OWN_PASSWORD,
     "devServices.rabbitmq.command": {"type": "array", "minItems": 1, "items": NAME},
     "devServices.redis.command": {"type": "array", "minItems": 1, "items": NAME},
+    # Numbers are floating ones here.
+    "devServices.simnet.seed": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
     "devServices.simnet.scale": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
 }
 CLASSES = {
@@ -208,6 +214,8 @@ def setting(value, path):
         return found
     if isinstance(value, float):
         return {"type": "number", "exclusiveMinimum": 0}
+    if key == "resolvers":
+        return {"type": "array", "items": RESOLVER}
     if isinstance(value, list):
         return {"type": "array", "items": TEXT}
     return TEXT

@@ -173,7 +173,7 @@ def referenced(found):
                 yield f"{key} {container['name']}: mounts {name}, which is no volume"
         # Whatever has the release's name in it is the release's.
         own_name = found[key]["metadata"]["labels"]["app.kubernetes.io/instance"]
-        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca|shared)$")
+        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca|shared|true|[0-9][0-9a-z]*)$")
         for kind, name in used:
             if f"{kind}/{name}" not in found and not outside.match(name):
                 yield f"{key}: there is no {kind} {name} in release {own_name}"

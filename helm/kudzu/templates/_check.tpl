@@ -50,7 +50,7 @@ What types cannot say. Everything that is wrong is told at once, before anything
 {{- $wrong = append $wrong "ca: existingSecret and existingConfigMap are two places for one thing, give one of them" -}}
 {{- end -}}
 {{- if not (or $dev (dig "api" "tokens" (dict) .Values.config)) -}}
-{{- $wrong = append $wrong "config.api.tokens: nobody could ask; kudzu token NAME --tenant TENANT makes a token and says what to write here" -}}
+{{- $wrong = append $wrong "config.api.tokens: nobody could ask; kudzu token NAME --tenant TENANT makes a token, whose [api.tokens.NAME] belongs here: NAME: {tenant: TENANT, sha256: DIGEST, scopes: [read, submit]}" -}}
 {{- end -}}
 {{- $archive := .Values.archive -}}
 {{- if eq $archive.type "s3" -}}
@@ -77,7 +77,28 @@ What types cannot say. Everything that is wrong is told at once, before anything
 
 {{- define "kudzu.check.sets" -}}
 {{- $wrong := list -}}
-{{- range $name, $set := fromYaml (include "kudzu.sets" .) -}}
+{{- $sets := fromYaml (include "kudzu.sets" .) -}}
+{{- if not $sets -}}
+{{- $wrong = append $wrong "workers: there is no set, and nobody would look anything up" -}}
+{{- end -}}
+{{- range $class := list "dns" "http" "local" -}}
+{{- $scaled := list -}}
+{{- range $name := keys $sets | sortAlpha -}}
+{{- $set := get $sets $name -}}
+{{- if and (eq $set.autoscaling.mode "keda") (has $class (default (list) $set.classes)) }}{{ $scaled = append $scaled $name }}{{ end -}}
+{{- end -}}
+{{- if gt (len $scaled) 1 -}}
+{{- $wrong = append $wrong (printf "workers: KEDA scales several sets by the class %s (%s), and each would grow for all that waits; give it to one of them, or the others another mode" $class (join ", " $scaled)) -}}
+{{- end -}}
+{{- if and (eq $class "dns") (not $.Values.devServices.enabled) (not (include "kudzu.hasResolvers" $)) -}}
+{{- $dns := false -}}
+{{- range $sets }}{{ if has "dns" (default (list) .classes) }}{{ $dns = true }}{{ end }}{{ end -}}
+{{- if $dns -}}
+{{- $wrong = append $wrong "config.dns.resolvers: there are none, and the DNS of the cluster is not for this: it would be overrun, and knows names inside; write resolvers: [\"ADDRESS\"] that you may ask so much, or encrypted: [\"tls://NAME@ADDRESS\"]" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $set := $sets -}}
 {{- $key := printf "workers.%s" $name -}}
 {{- $auto := $set.autoscaling -}}
 {{- if not $set.classes -}}
@@ -92,6 +113,10 @@ What types cannot say. Everything that is wrong is told at once, before anything
 {{- end -}}
 {{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "cpu") (not (dig "requests" "cpu" "" $set.resources)) -}}
 {{- $wrong = append $wrong (printf "%s.resources.requests.cpu: there is none, and the HPA counts in shares of it" $key) -}}
+{{- end -}}
+{{- $queue := $auto.keda.queue -}}
+{{- if and (eq $auto.mode "keda") (eq $auto.keda.signal "queue") (eq $queue.protocol "http") $.Values.broker.url (not $queue.existingSecret) -}}
+{{- $wrong = append $wrong (printf "%s.autoscaling.keda.queue.existingSecret: there is none, and broker.url is not that of the management API; name a Secret whose key %s is http://USER:PASSWORD@HOST:15672/VHOST" $key $queue.key) -}}
 {{- end -}}
 {{- if and (eq $auto.mode "hpa") (eq $auto.hpa.metric "external") (not $auto.hpa.external.name) -}}
 {{- $wrong = append $wrong (printf "%s.autoscaling.hpa.external.name: which metric?" $key) -}}
@@ -160,6 +185,12 @@ account "default".
 {{- with .Values.sources.existingSecret }}{{ $named = append $named (list "sources" . (list)) }}{{ end -}}
 {{- with .Values.ca.existingSecret }}{{ $named = append $named (list "ca" . (list)) }}{{ end -}}
 {{- with .Values.test.existingSecret }}{{ $named = append $named (list "test" . (list $.Values.test.key)) }}{{ end -}}
+{{- range $set, $own := fromYaml (include "kudzu.sets" .) -}}
+{{- $keda := $own.autoscaling.keda -}}
+{{- if and (eq $own.autoscaling.mode "keda") (eq $keda.signal "queue") (eq $keda.queue.protocol "http") -}}
+{{- with default $.Values.broker.existingSecret $keda.queue.existingSecret }}{{ $named = append $named (list (printf "workers.%s.autoscaling.keda.queue" $set) . (list $keda.queue.key)) }}{{ end -}}
+{{- end -}}
+{{- end -}}
 {{- if eq .Values.archive.type "s3" -}}
 {{- with .Values.archive.s3.existingSecret }}{{ $named = append $named (list "archive.s3" . (list "access-key" "secret-key")) }}{{ end -}}
 {{- end -}}

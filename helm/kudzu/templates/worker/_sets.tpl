@@ -20,11 +20,6 @@ is merged by name. Read with fromYaml.
 {{- toYaml $sets -}}
 {{- end -}}
 
-{{/* The fewest pods of a set. */}}
-{{- define "kudzu.fewest" -}}
-{{- if eq .autoscaling.mode "none" }}{{ .replicas }}{{ else }}{{ .autoscaling.minReplicas }}{{ end -}}
-{{- end -}}
-
 {{/* How fast a set grows and shrinks; any pod may be the one that goes. */}}
 {{- define "kudzu.behavior" -}}
 {{- if .behavior -}}
@@ -41,7 +36,7 @@ scaleUp:
       value: 4
       periodSeconds: 15
 scaleDown:
-  stabilizationWindowSeconds: {{ .scaleDownSeconds }}
+  stabilizationWindowSeconds: {{ int64 .scaleDownSeconds }}
   policies:
     - type: Percent
       value: 50
