@@ -30,14 +30,17 @@ def named(pattern, schema):
 
 
 NAME = {"type": "string", "minLength": 1}
+# A Service has it in its name.
+DNS_NAME = {"type": "string", "pattern": "^([a-z]([a-z0-9-]*[a-z0-9])?)?$"}
 COUNT = {"type": "integer", "minimum": 0}
 MARKING = {"type": "string", "pattern": "^(TLP:|PAP:)?(CLEAR|GREEN|AMBER|AMBER\\+STRICT|RED)$"}
 WEB = {"type": "string", "pattern": "^(https?://[^@\\s]+)?$"}
 OBJECT = {"type": "object"}
 OBJECTS = {"type": "array", "items": OBJECT}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
-PORTS = {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 65535}}
-# An empty list of peers would be everybody.
+PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
+# An empty list would be every port, and everybody.
+PORTS = {"type": "array", "minItems": 1, "items": PORT}
 PEERS = {"type": "array", "minItems": 1, "items": OBJECT}
 # null takes a default out.
 SHARES = {"type": "object", "additionalProperties": {"type": ["string", "number", "null"]}}
@@ -45,6 +48,10 @@ RESOURCES = {
     "type": "object", "additionalProperties": False, "properties": {"limits": SHARES, "requests": SHARES},
 }
 OWN_PASSWORD = {"type": "string", "pattern": "^[A-Za-z0-9._-]+$"}
+OCTET = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+IPV6 = "[0-9a-fA-F]*:[0-9a-fA-F:.]*"
+# A policy takes no names.
+RESOLVER = {"type": "string", "pattern": f"^({OCTET}(\\.{OCTET}){{3}}(:[0-9]+)?|{IPV6}|\\[{IPV6}\\](:[0-9]+)?)$"}
 
 
 def one_of(*values):
@@ -59,6 +66,8 @@ def url(*schemes):
 
 # By path, or by a last part of it after "*.".
 RULES = {
+    "nameOverride": DNS_NAME,
+    "fullnameOverride": DNS_NAME,
     "commonLabels": TEXTS,
     "image.repository": NAME,
     "image.digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$"},
@@ -67,7 +76,6 @@ RULES = {
     "serviceAccount.annotations": TEXTS,
     "*.podSecurity.user": {"type": "integer", "minimum": 1},
     "*.podSecurity.group": {"type": "integer", "minimum": 1},
-    "plans": named("^[A-Za-z0-9._-]+$", TEXT),
     "files": named("^[A-Za-z0-9._-]+$", TEXT),
     "broker.url": url("amqps?"),
     "redis.url": url("rediss?", "rediss?-sentinel", "rediss?-cluster"),
@@ -83,7 +91,7 @@ RULES = {
     "coordinator.replicas": {"type": "integer", "minimum": 1, "maximum": 100},
     "coordinator.preStopSeconds": {"type": "integer", "minimum": 1, "maximum": 120},
     "coordinator.service.type": one_of("ClusterIP", "NodePort", "LoadBalancer"),
-    "coordinator.service.port": {"type": "integer", "minimum": 1, "maximum": 65535},
+    "coordinator.service.port": PORT,
     "*.annotations": TEXTS,
     "*.labels": TEXTS,
     "*.podLabels": TEXTS,
@@ -93,7 +101,7 @@ RULES = {
     "*.tolerations": OBJECTS,
     "*.affinity": OBJECT,
     "*.topologySpreadConstraints": OBJECTS,
-    "*.extraEnv": OBJECTS,
+    "*.extraEnv": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": NAME, "value": TEXT}}},
     "*.extraVolumes": OBJECTS,
     "*.extraVolumeMounts": OBJECTS,
     "*.resources": RESOURCES,
@@ -109,6 +117,7 @@ RULES = {
     "*.keda.queue.target": {"type": "integer", "minimum": 1},
     "*.keda.queue.protocol": one_of("amqp", "http"),
     "*.maxReplicas": {"type": "integer", "minimum": 1},
+    "networkPolicy.publicPorts": {"type": "array", "items": PORT},
     "*.Ports": PORTS,
     "*.To": PEERS,
     "*.From": OBJECTS,
@@ -121,6 +130,8 @@ RULES = {
     "devServices.token": OWN_PASSWORD,
     "devServices.rabbitmq.command": {"type": "array", "minItems": 1, "items": NAME},
     "devServices.redis.command": {"type": "array", "minItems": 1, "items": NAME},
+    # Numbers are floating ones here.
+    "devServices.simnet.seed": {"type": "integer", "minimum": 0, "maximum": 2**53 - 1},
     "devServices.simnet.scale": {"type": "number", "exclusiveMinimum": 0, "maximum": 100},
 }
 CLASSES = {
@@ -203,6 +214,8 @@ def setting(value, path):
         return found
     if isinstance(value, float):
         return {"type": "number", "exclusiveMinimum": 0}
+    if key == "resolvers":
+        return {"type": "array", "items": RESOLVER}
     if isinstance(value, list):
         return {"type": "array", "items": TEXT}
     return TEXT

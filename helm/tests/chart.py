@@ -1,13 +1,17 @@
 """Runs Helm on the chart, and reads what it renders."""
 
+import json
 import pathlib
+import shutil
 import subprocess
+import tempfile
 
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CHART = ROOT / "helm" / "kudzu"
-CI = sorted((CHART / "ci").glob("*-values.yaml"))
+# What has to be valid whatever else is tried.
+CI = sorted((CHART / "ci").glob("*-values.yaml")) + [CHART / "examples" / "kudzu-values.yaml"]
 # A Helm that was built by go install takes an old one for the cluster's.
 OLDEST = ["--kube-version", "1.30.0"]
 Loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
@@ -32,9 +36,9 @@ class Failed(Exception):
     """Helm refused."""
 
 
-def render(helm, values=(), text=None, release="kudzu", namespace="soc", extra=()):
+def render(helm, values=(), text=None, release="kudzu", namespace="soc", extra=(), chart=CHART):
     """What `helm template` prints. `values` are files, `text` is YAML on top of them."""
-    command = [helm, "template", release, str(CHART), "--namespace", namespace, *OLDEST, *extra]
+    command = [helm, "template", release, str(chart), "--namespace", namespace, *OLDEST, *extra]
     for path in values:
         command += ["--values", str(path)]
     if text is not None:
@@ -43,6 +47,18 @@ def render(helm, values=(), text=None, release="kudzu", namespace="soc", extra=(
     if done.returncode != 0:
         raise Failed(done.stderr.strip())
     return done.stdout
+
+
+def notes(*args):
+    """What NOTES.txt says: rendered in a ConfigMap of a copy, for helm template does not print it."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder) / "kudzu"
+        shutil.copytree(CHART, copy)
+        text = (copy / "templates" / "NOTES.txt").read_text()
+        (copy / "templates" / "_notes.tpl").write_text('{{ define "notes" }}' + text + "{{ end }}")
+        made = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "notes"}, "data": {"text": "NOTES"}}
+        (copy / "templates" / "notes.yaml").write_text(json.dumps(made).replace('"NOTES"', '{{ include "notes" . | toJson }}'))
+        return objects(render(*args, chart=copy))["ConfigMap/notes"]["data"]["text"]
 
 
 def objects(rendered, loader=Loader):

@@ -3,8 +3,9 @@
 
     helm/tests/check.py --helm HELM [--helm ANOTHER] --kubeconform KUBECONFORM --schemas FOLDER
 
-For each Helm: lint, every file of ci/ rendered, valid against each version of Kubernetes and true
-to invariants.py, what refused.yaml lists refused, and what cases/ says of single values.
+For each Helm: lint, every file of ci/ rendered, valid against each version of Kubernetes, what
+refused.yaml lists refused, and what cases/ says of single values. Whatever is rendered is true to
+invariants.py.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 import yaml
 
 import invariants
-from chart import CHART, CI, Failed, Loader, OLDEST, ROOT, Strict, look, objects, render
+from chart import CHART, CI, Failed, Loader, OLDEST, ROOT, Strict, look, notes, objects, render
 
 HERE = pathlib.Path(__file__).resolve().parent
 KUBERNETES = re.compile(r"^v1\.(\d+)\.\d+$")
@@ -52,20 +53,29 @@ def lint(helm, report):
         report.note("lint", path.name, [done.stdout + done.stderr] if done.returncode else [])
 
 
+def given():
+    """Values that have to render: name, files, text on top of them."""
+    yield from ((path.name, [path], None) for path in CI)
+    shown = re.search(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(), re.DOTALL)[1]
+    for word, one in (("ADDRESS", "192.0.2.1"), ("DIGEST", "0" * 64), ("REGISTRY", "registry.example")):
+        shown = shown.replace(word, one)
+    yield "README.md", [], shown
+
+
 def matrix(helm, report):
-    """Every file of ci/ renders, with no key twice, as the invariants want it."""
+    """Every file of ci/, and what documents show, renders, with no key twice, as the invariants want it."""
     rendered = {}
-    for path in CI:
+    for name, values, text in given():
         try:
-            text = render(helm, [path])
+            text = render(helm, values, text)
             found = objects(text, Strict)
         except (Failed, yaml.YAMLError) as error:
-            report.note("render", path.name, [str(error)])
+            report.note("render", name, [str(error)])
             continue
-        report.note("render", path.name, [])
-        rendered[path.name] = text
+        report.note("render", name, [])
+        rendered[name] = text
         for rule in invariants.ALL:
-            report.note("invariants", f"{path.name}: {rule.__name__}", rule(found))
+            report.note("invariants", f"{name}: {rule.__name__}", rule(found))
     return rendered
 
 
@@ -105,7 +115,7 @@ def refused(helm, report):
         base, values = case.get("base", "minimal"), json.dumps(case["values"])
         extra = ["--skip-schema-validation"] if case.get("skip") else []
         try:
-            render(helm, [CHART / "ci" / f"{base}-values.yaml"] if base else [], values, extra=extra)
+            render(helm, [CHART / "ci" / f"{base}-values.yaml"] if base else [], values, case.get("release", "kudzu"), extra=extra)
             report.note("refused", values, ["was taken"])
         except Failed as error:
             said = " ".join(str(error).split())
@@ -117,18 +127,24 @@ def cases(helm, report):
     for path in sorted((HERE / "cases").glob("*.yaml")):
         for case in yaml.load(path.read_text(), Strict):
             base = case.get("base", "minimal")
+            how = (helm, [CHART / "ci" / f"{base}-values.yaml"], json.dumps(case.get("values", {})),
+                   case.get("release", "kudzu"), case.get("namespace", "soc"))
             try:
-                text = render(helm, [CHART / "ci" / f"{base}-values.yaml"], json.dumps(case.get("values", {})),
-                              case.get("release", "kudzu"), case.get("namespace", "soc"))
+                text = render(*how)
+                told = notes(*how) if "notes" in case else ""
             except Failed as error:
                 report.note("cases", case["case"], [str(error)])
                 continue
-            report.note("cases", case["case"], differences(case, objects(text)))
+            found = objects(text, Strict)
+            report.note("cases", case["case"], differences(case, found, told))
+            for rule in invariants.ALL:
+                report.note("invariants", f"{case['case']}: {rule.__name__}", rule(found))
 
 
-def differences(case, found):
+def differences(case, found, told):
     """What is not as a case has it."""
-    if not case.get("has") and not case.get("lacks"):
+    yield from inside("NOTES.txt", " ".join(told.split()), case.get("notes", {}))
+    if not any(case.get(part) for part in ("has", "lacks", "notes")):
         yield "says nothing"
     for key in case.get("lacks", []):
         if key in found:
@@ -140,15 +156,19 @@ def differences(case, found):
         for path, value in (wanted or {}).items():
             seen = look(found[key], path)
             if isinstance(value, dict) and set(value) <= {"contains", "without"}:
-                inside = str(seen) if not isinstance(seen, list) else seen
-                for part in value.get("contains", []):
-                    if part not in inside:
-                        yield f"{key} {path} is {seen!r}, without {part!r}"
-                for part in value.get("without", []):
-                    if part in inside:
-                        yield f"{key} {path} is {seen!r}, with {part!r}"
+                yield from inside(f"{key} {path}", seen if isinstance(seen, list) else str(seen), value)
             elif seen != value:
                 yield f"{key} {path} is {seen!r}, not {value!r}"
+
+
+def inside(where, seen, wanted):
+    """What it shall contain and does not, and the other way round."""
+    for part in wanted.get("contains", []):
+        if part not in seen:
+            yield f"{where} is {seen!r}, without {part!r}"
+    for part in wanted.get("without", []):
+        if part in seen:
+            yield f"{where} is {seen!r}, with {part!r}"
 
 
 def derived(report):

@@ -41,6 +41,19 @@ def links(found):
             yield key
 
 
+def accounts(found):
+    """A role of a cloud, given by annotations, is the coordinators' alone."""
+    role = {pod["serviceAccountName"] for _, labels, pod in pods(found) if labels["app.kubernetes.io/component"] == "coordinator"}
+    for key, labels, pod in pods(found):
+        name = pod["serviceAccountName"]
+        account = found.get(f"ServiceAccount/{name}")
+        if labels["app.kubernetes.io/component"] != "coordinator":
+            if look(account, "metadata annotations") or (name in role and name != "default"):
+                yield f"{key}: has the account of the coordinators, {name}"
+        if account and account["automountServiceAccountToken"] is not False:
+            yield f"{key}: its account gives a token"
+
+
 def requests(found):
     """Every container says what it needs, and has a bound of memory."""
     for key, _, pod in pods(found):
@@ -131,8 +144,11 @@ def policies(found):
     for key, document in found.items():
         for way in ("ingress", "egress"):
             for rule in look(document, f"spec {way}") or [] if document["kind"] == "NetworkPolicy" else []:
-                if not rule.get({"ingress": "from", "egress": "to"}[way]):
+                peers = rule.get({"ingress": "from", "egress": "to"}[way])
+                if not peers or not all(peers):
                     yield f"{key}: a rule of {way} is for everybody"
+                if not rule.get("ports") or not all(port.get("port") for port in rule["ports"]):
+                    yield f"{key}: a rule of {way} is for every port"
 
 
 def referenced(found):
@@ -157,7 +173,7 @@ def referenced(found):
                 yield f"{key} {container['name']}: mounts {name}, which is no volume"
         # Whatever has the release's name in it is the release's.
         own_name = found[key]["metadata"]["labels"]["app.kubernetes.io/instance"]
-        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca)$")
+        outside = re.compile(r"^(kudzu-(broker|redis|sources|s3|token)|rabbitmq-management|company-ca|shared|true|[0-9][0-9a-z]*)$")
         for kind, name in used:
             if f"{kind}/{name}" not in found and not outside.match(name):
                 yield f"{key}: there is no {kind} {name} in release {own_name}"
@@ -223,11 +239,17 @@ def labelled(found):
                 yield f"{key}: no label {label}"
         if not look(document, "metadata namespace"):
             yield f"{key}: no namespace"
+        if not isinstance(look(document, "metadata namespace"), str):
+            yield f"{key}: its namespace is no text"
         if len(document["metadata"]["name"]) > 63:
             yield f"{key}: its name is too long"
+    # Pages of docs/alerts find pods by it.
+    for key, labels, _ in pods(found):
+        if labels.get("app.kubernetes.io/part-of") != "kudzu":
+            yield f"{key}: its pods are no part of kudzu"
 
 
 ALL = [
-    restricted, links, requests, probes, once, selected, ports, policies, referenced, grace, one_scaler,
+    restricted, links, accounts, requests, probes, once, selected, ports, policies, referenced, grace, one_scaler,
     settings, metrics, labelled,
 ]

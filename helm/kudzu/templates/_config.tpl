@@ -69,37 +69,63 @@ inf
 {{- include "kudzu.toml" (dict "path" "" "table" $config) | trim -}}
 {{- end -}}
 
-{{/* The variables of coordinators and workers. */}}
+{{/* One variable out of a Secret. Takes a list: name, Secret, key. */}}
+{{- define "kudzu.env.secret" -}}
+- name: {{ index . 0 }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ index . 1 | quote }}
+      key: {{ index . 2 | quote }}
+{{- end -}}
+
+{{/*
+The chart's own variables of a coordinator or a worker; none of extraEnv may be among them. Takes a
+dict: root, component.
+*/}}
 {{- define "kudzu.env" -}}
+{{- $values := .root.Values -}}
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
 # Where kubectl exec finds the settings too.
 - name: XDG_CONFIG_HOME
   value: /etc
-- name: KUDZU_BROKER__URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "kudzu.brokerSecret" . }}
-      key: {{ .Values.broker.key }}
-{{- if include "kudzu.hasRedis" . }}
-- name: KUDZU_REDIS__URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ include "kudzu.redisSecret" . }}
-      key: {{ .Values.redis.key }}
+{{ include "kudzu.env.secret" (list "KUDZU_BROKER__URL" (include "kudzu.brokerSecret" .root) $values.broker.key) }}
+{{- if include "kudzu.hasRedis" .root }}
+{{ include "kudzu.env.secret" (list "KUDZU_REDIS__URL" (include "kudzu.redisSecret" .root) $values.redis.key) }}
 {{- end }}
-{{- with .Values.logs }}
+{{- with $values.logs }}
 - name: KUDZU_LOG
   value: {{ . | quote }}
 {{- end }}
-{{- if or .Values.ca.existingSecret .Values.ca.existingConfigMap }}
+{{- if or $values.ca.existingSecret $values.ca.existingConfigMap }}
 - name: SSL_CERT_DIR
   value: /etc/ssl/certs:/etc/kudzu-ca
+{{- end }}
+{{- if eq .component "coordinator" }}
+- name: POD_IP
+  valueFrom:
+    fieldRef:
+      fieldPath: status.podIP
+# Each one passes requests on to the one that runs the job.
+- name: KUDZU_API__ADVERTISE
+  value: http://{{ ternary "[$(POD_IP)]" "$(POD_IP)" $values.ipv6 }}:8080
+{{- if include "kudzu.hasS3Key" .root }}
+{{ include "kudzu.env.secret" (list "KUDZU_ARCHIVE__ACCESS_KEY" (include "kudzu.s3Secret" .root) "access-key") }}
+{{ include "kudzu.env.secret" (list "KUDZU_ARCHIVE__SECRET_KEY" (include "kudzu.s3Secret" .root) "secret-key") }}
+{{- end }}
+{{- if $values.devServices.enabled }}
+# For kubectl exec: the one who tries it out has no program of their own.
+{{ include "kudzu.env.secret" (list "KUDZU_CLIENT__TOKEN" (printf "%s-dev" (include "kudzu.fullname" .root)) "token") }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
 {{- define "kudzu.envFrom" -}}
 {{- if include "kudzu.hasSources" . }}
 - secretRef:
-    name: {{ include "kudzu.sourcesSecret" . }}
+    name: {{ include "kudzu.sourcesSecret" . | quote }}
 {{- end }}
 {{- end -}}
 
@@ -109,26 +135,32 @@ checksum/config: {{ include (print .Template.BasePath "/config.yaml") . | sha256
 checksum/secrets: {{ include (print .Template.BasePath "/secrets.yaml") . | sha256sum }}
 {{- end -}}
 
-{{/* Volumes, and where they are, of coordinators and workers. */}}
+{{/* The chart's own volumes, and where they are, likewise. Take a dict: root, component. */}}
 {{- define "kudzu.volumes" -}}
+{{- $values := .root.Values -}}
 - name: config
   configMap:
-    name: {{ include "kudzu.fullname" . }}
+    name: {{ include "kudzu.fullname" .root }}
 - name: tmp
   emptyDir: {}
-{{- if .Values.files }}
+{{- if $values.files }}
 - name: files
   configMap:
-    name: {{ include "kudzu.fullname" . }}-files
+    name: {{ include "kudzu.fullname" .root }}-files
 {{- end }}
-{{- if .Values.ca.existingSecret }}
+{{- if $values.ca.existingSecret }}
 - name: ca
   secret:
-    secretName: {{ .Values.ca.existingSecret }}
-{{- else if .Values.ca.existingConfigMap }}
+    secretName: {{ $values.ca.existingSecret | quote }}
+{{- else if $values.ca.existingConfigMap }}
 - name: ca
   configMap:
-    name: {{ .Values.ca.existingConfigMap }}
+    name: {{ $values.ca.existingConfigMap | quote }}
+{{- end }}
+{{- if and (eq .component "coordinator") (eq $values.archive.type "claim") }}
+- name: archive
+  persistentVolumeClaim:
+    claimName: {{ include "kudzu.claim" .root | quote }}
 {{- end }}
 {{- end -}}
 
@@ -138,14 +170,18 @@ checksum/secrets: {{ include (print .Template.BasePath "/secrets.yaml") . | sha2
   readOnly: true
 - name: tmp
   mountPath: /tmp
-{{- if .Values.files }}
+{{- if .root.Values.files }}
 - name: files
   mountPath: /etc/kudzu-files
   readOnly: true
 {{- end }}
-{{- if or .Values.ca.existingSecret .Values.ca.existingConfigMap }}
+{{- if or .root.Values.ca.existingSecret .root.Values.ca.existingConfigMap }}
 - name: ca
   mountPath: /etc/kudzu-ca
   readOnly: true
+{{- end }}
+{{- if and (eq .component "coordinator") (eq .root.Values.archive.type "claim") }}
+- name: archive
+  mountPath: /archive
 {{- end }}
 {{- end -}}

@@ -10,11 +10,17 @@
 {{- end -}}
 {{- end -}}
 
+{{/*
+The service account of a pod: coordinators have one of their own, whose annotations may give a role
+that opens the archive. Workers read what strangers answer. Takes a dict: root, component.
+*/}}
 {{- define "kudzu.serviceAccountName" -}}
-{{- if .Values.serviceAccount.create -}}
-{{- default (include "kudzu.fullname" .) .Values.serviceAccount.name -}}
+{{- $own := .root.Values.serviceAccount -}}
+{{- $made := printf "%s-%s" (include "kudzu.fullname" .root) (ternary "coordinator" "bare" (eq .component "coordinator")) -}}
+{{- if and $own.name (eq .component "coordinator") -}}
+{{- $own.name -}}
 {{- else -}}
-{{- default "default" .Values.serviceAccount.name -}}
+{{- ternary $made "default" $own.create -}}
 {{- end -}}
 {{- end -}}
 
@@ -25,27 +31,42 @@ app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component | quote }}
 {{- end -}}
 
-{{/* Takes a dict: root, component. */}}
-{{- define "kudzu.labels" -}}
+{{/* What the chart says of every object. Takes a dict: root, component. */}}
+{{- define "kudzu.ownLabels" -}}
 {{ include "kudzu.selector" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: kudzu
 app.kubernetes.io/managed-by: {{ .root.Release.Service | quote }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" | quote }}
-{{- with .root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- end -}}
+
+{{/* All labels of an object. Takes a dict: root, component, and perhaps labels. */}}
+{{- define "kudzu.labels" -}}
+{{- $own := fromYaml (include "kudzu.ownLabels" .) -}}
+{{- toYaml (mergeOverwrite (dict) (default (dict) .root.Values.commonLabels) (default (dict) .labels) $own) -}}
+{{- end -}}
+
+{{/*
+Labels of the pods of an object, without the version, which would start them anew. Takes a dict:
+root, component, and perhaps pod (the values of the role).
+*/}}
+{{- define "kudzu.podLabels" -}}
+{{- $own := fromYaml (include "kudzu.selector" .) -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "kudzu" -}}
+{{- toYaml (mergeOverwrite (dict) (default (dict) .root.Values.commonLabels) (dig "podLabels" (dict) (default (dict) .pod)) $own) -}}
+{{- end -}}
+
+{{/* Annotations of the pods of a role. Takes a dict: root, pod. */}}
+{{- define "kudzu.podAnnotations" -}}
+{{- toYaml (mergeOverwrite (dict) (default (dict) .pod.podAnnotations) (fromYaml (include "kudzu.checksums" .root))) -}}
 {{- end -}}
 
 {{/* The metadata of an object. Takes a dict: root, component, name, and perhaps labels, annotations. */}}
 {{- define "kudzu.metadata" -}}
-name: {{ .name }}
-namespace: {{ .root.Release.Namespace }}
+name: {{ .name | quote }}
+namespace: {{ .root.Release.Namespace | quote }}
 labels:
   {{- include "kudzu.labels" . | nindent 2 }}
-  {{- with .labels }}
-  {{- toYaml . | nindent 2 }}
-  {{- end }}
 {{- with .annotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
@@ -91,6 +112,9 @@ annotations:
 {{- end -}}
 {{- define "kudzu.hasSources" -}}
 {{- if or .Values.sources.existingSecret .Values.sources.env }}true{{ end -}}
+{{- end -}}
+{{- define "kudzu.hasResolvers" -}}
+{{- if or (dig "dns" "resolvers" (list) .Values.config) (dig "dns" "encrypted" (list) .Values.config) }}true{{ end -}}
 {{- end -}}
 {{- define "kudzu.hasS3Key" -}}
 {{- if and (eq .Values.archive.type "s3") (or .Values.archive.s3.existingSecret .Values.archive.s3.accessKey) }}true{{ end -}}

@@ -9,9 +9,9 @@
 {{/* Passes the Pod Security Standard "restricted". */}}
 {{- define "kudzu.podSecurity" -}}
 runAsNonRoot: true
-runAsUser: {{ .user }}
-runAsGroup: {{ .group }}
-fsGroup: {{ .group }}
+runAsUser: {{ int64 .user }}
+runAsGroup: {{ int64 .group }}
+fsGroup: {{ int64 .group }}
 fsGroupChangePolicy: OnRootMismatch
 seccompProfile:
   type: RuntimeDefault
@@ -23,15 +23,18 @@ capabilities:
   drop: [ALL]
 {{- end -}}
 
-{{/* The start of every pod. Service links would be read as settings: KUDZU_REDIS_PORT. */}}
+{{/*
+The start of every pod. Service links would be read as settings: KUDZU_REDIS_PORT. Takes a dict:
+root, component.
+*/}}
 {{- define "kudzu.podStart" -}}
-serviceAccountName: {{ include "kudzu.serviceAccountName" . }}
+serviceAccountName: {{ include "kudzu.serviceAccountName" . | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.image.pullSecrets }}
+{{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -39,7 +42,7 @@ imagePullSecrets:
 {{/* Where pods go. Takes a dict: root, component, pod (the values of the role). */}}
 {{- define "kudzu.placement" -}}
 {{- with .pod.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .pod.nodeSelector }}
 nodeSelector:

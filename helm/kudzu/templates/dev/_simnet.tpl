@@ -11,9 +11,9 @@ answer alike, at the same addresses.
   restartPolicy: Always
   args:
     - simnet
-    - --seed={{ $simnet.seed }}
+    - --seed={{ int64 $simnet.seed }}
     - --scale={{ $simnet.scale }}
-    - --latency={{ $simnet.latencyMs }}
+    - --latency={{ int64 $simnet.latencyMs }}
     - --dns-port=15353
     - --rdap-port=18081
     - --pdns-port=18082

@@ -7,8 +7,10 @@ resolution (special_ip) is refused here once more, for whatever runs in their pl
 - to:
     {{- toYaml .Values.networkPolicy.dnsTo | nindent 4 }}
   ports:
-    - {port: 53, protocol: UDP}
-    - {port: 53, protocol: TCP}
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - {port: {{ . }}, protocol: UDP}
+    - {port: {{ . }}, protocol: TCP}
+    {{- end }}
 {{- end -}}
 
 {{- define "kudzu.net.broker" -}}
@@ -45,11 +47,13 @@ resolution (special_ip) is refused here once more, for whatever runs in their pl
 
 {{- define "kudzu.net.otlp" -}}
 {{- with dig "telemetry" "otlp" "" .Values.config }}
+{{- /* Without the colons of an IPv6 address. */}}
+{{- $host := regexReplaceAll "^\\[[^\\]]*\\]" (first (splitList "/" (regexReplaceAll "^https?://" . ""))) "" }}
 # The collector of traces.
 - to:
     {{- toYaml $.Values.networkPolicy.otlpTo | nindent 4 }}
   ports:
-    - {port: {{ regexFind ":[0-9]+" (regexReplaceAll "^[a-z]+://" . "") | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https" .)) }}, protocol: TCP}
+    - {port: {{ regexFind ":[0-9]+$" $host | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https" .)) }}, protocol: TCP}
 {{- end }}
 {{- end -}}
 

@@ -1,21 +1,23 @@
 {{/*
-The sets of workers as YAML, each on top of workerDefaults, with its own name in it. Lists are
-replaced. Read with fromYaml.
+The sets of workers as YAML, each on top of workerDefaults. Lists are replaced, but extraEnv, which
+is merged by name. Read with fromYaml.
 */}}
 {{- define "kudzu.sets" -}}
 {{- $sets := dict -}}
 {{- range $name, $given := .Values.workers -}}
 {{- if not (kindIs "invalid" $given) -}}
 {{- $set := mergeOverwrite (deepCopy $.Values.workerDefaults) (deepCopy $given) -}}
+{{- $env := list -}}
+{{- $names := list -}}
+{{- range default (list) $given.extraEnv }}{{ $names = append $names .name }}{{ end -}}
+{{- range default (list) $.Values.workerDefaults.extraEnv -}}
+{{- if not (has .name $names) }}{{ $env = append $env . }}{{ end -}}
+{{- end -}}
+{{- $_ := set $set "extraEnv" (concat $env (default (list) $given.extraEnv)) -}}
 {{- $_ := set $sets $name $set -}}
 {{- end -}}
 {{- end -}}
 {{- toYaml $sets -}}
-{{- end -}}
-
-{{/* The fewest pods of a set. */}}
-{{- define "kudzu.fewest" -}}
-{{- if eq .autoscaling.mode "none" }}{{ .replicas }}{{ else }}{{ .autoscaling.minReplicas }}{{ end -}}
 {{- end -}}
 
 {{/* How fast a set grows and shrinks; any pod may be the one that goes. */}}
@@ -34,7 +36,7 @@ scaleUp:
       value: 4
       periodSeconds: 15
 scaleDown:
-  stabilizationWindowSeconds: {{ .scaleDownSeconds }}
+  stabilizationWindowSeconds: {{ int64 .scaleDownSeconds }}
   policies:
     - type: Percent
       value: 50
