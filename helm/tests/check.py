@@ -131,11 +131,11 @@ def cases(helm, report):
                    case.get("release", "kudzu"), case.get("namespace", "soc"))
             try:
                 text = render(*how)
+                found = objects(text, Strict)
                 told = notes(*how) if "notes" in case else ""
-            except Failed as error:
+            except (Failed, yaml.YAMLError) as error:
                 report.note("cases", case["case"], [str(error)])
                 continue
-            found = objects(text, Strict)
             report.note("cases", case["case"], differences(case, found, told))
             for rule in invariants.ALL:
                 report.note("invariants", f"{case['case']}: {rule.__name__}", rule(found))
