@@ -88,7 +88,9 @@ class Watch:
     """Looks at the set of workers every two seconds: how many, what they answered, what waits."""
 
     def __init__(self, place):
-        self.place, self.begin, self.samples, self.answered = place, time.monotonic(), [], {}
+        self.place, self.begin, self.samples = place, time.monotonic(), []
+        # By worker, what it had answered when it was first seen, and when last.
+        self.answered = {}
 
     def until(self, what, seconds):
         end = time.monotonic() + seconds
@@ -105,12 +107,14 @@ class Watch:
         for pod in self.place.pods("worker-dns"):
             name = pod["metadata"]["name"]
             if all(one["ready"] for one in pod["status"].get("containerStatuses", [{"ready": False}])):
-                self.answered[name] = max(self.answered.get(name, 0), self.lookups(name))
+                count = self.lookups(name)
+                first, last = self.answered.get(name, (count, count))
+                self.answered[name] = first, max(last, count)
         return {
             "at": time.monotonic() - self.begin,
             "wanted": deployment["spec"]["replicas"],
             "ready": deployment["status"].get("readyReplicas", 0),
-            "answered": sum(self.answered.values()),
+            "answered": sum(last - first for first, last in self.answered.values()),
             "waiting": self.waiting(),
         }
 

@@ -16,6 +16,8 @@ use crate::args::{Chaos, Cli, Cold, Command, Compare, Format, Promise, Run, Show
 use crate::scenario::{self, Scenario, Smaller};
 use crate::{chaos, cold, compare, report, run, show};
 
+/// Problems that are told on the terminal; the page has more.
+const PROBLEMS: usize = 3;
 /// Exit code of a program that a signal ended.
 const KILLED: i32 = 130;
 
@@ -42,6 +44,9 @@ pub fn execute(cli: Cli) -> anyhow::Result<bool> {
             tell(&format!("{} {verdict}; all of it is in {}", summary.scenario, folder.display()));
             for missed in summary.checks.iter().filter(|c| !c.met && c.counts) {
                 tell(&format!("missed: {}", missed.what));
+            }
+            for problem in summary.problems.iter().take(PROBLEMS) {
+                tell(problem);
             }
             Ok(summary.holds)
         }
@@ -163,9 +168,9 @@ fn options(args: Run) -> anyhow::Result<run::Options> {
 
 /// The URL of an API, without a slash at its end.
 fn http_url(text: &str) -> anyhow::Result<String> {
-    let url: reqwest::Url = text.parse().with_context(|| format!("--api {text}"))?;
-    let known = matches!(url.scheme(), "http" | "https") && url.has_host();
-    anyhow::ensure!(known, "--api {text}: write http://HOST:PORT, or https");
+    let url: Option<reqwest::Url> = text.parse().ok();
+    let known = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    anyhow::ensure!(known, "--api: write http://HOST:PORT, or https");
     Ok(text.trim_end_matches('/').to_owned())
 }
 

@@ -53,7 +53,7 @@ pub struct Pair {
 pub fn open(folder: &Path) -> anyhow::Result<Summary> {
     let path = if folder.is_dir() { folder.join("summary.json") } else { folder.to_owned() };
     let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("read {}", path.display()))
+    serde_json::from_str(&text).with_context(|| format!("{} is no summary of `run`", path.display()))
 }
 
 impl Comparison {

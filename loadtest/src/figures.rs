@@ -175,10 +175,12 @@ fn of_stretch(stretch: &Stretch, jobs: &[&Job], samples: &[Sample], named: &mut 
     };
     let dns = |s: &Sample| s.asked.dns_udp + s.asked.dns_tcp;
     let http = |s: &Sample| s.asked.rdap + s.asked.pdns + s.asked.certs;
-    let asked = [dns(after) - dns(before), http(after) - http(before)];
-    note("asked".into(), asked.iter().sum::<u64>() as f64);
-    note("asked_dns".into(), asked[0] as f64);
-    note("asked_http".into(), asked[1] as f64);
+    if before.counts {
+        let asked = [dns(after) - dns(before), http(after) - http(before)];
+        note("asked".into(), asked.iter().sum::<u64>() as f64);
+        note("asked_dns".into(), asked[0] as f64);
+        note("asked_http".into(), asked[1] as f64);
+    }
     let (was, is) = (before.by_kind(|u| u.cpu_s), after.by_kind(|u| u.cpu_s));
     let mut all = 0.0;
     for (kind, now) in is {

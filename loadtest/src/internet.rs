@@ -16,9 +16,13 @@ const HTTP_THREADS: usize = 2;
 #[derive(Debug)]
 pub struct Internet {
     server: Arc<Server>,
-    runtime: Option<Runtime>,
+    _threads: Threads,
     truth: Truth,
 }
+
+/// A runtime that may be dropped where nobody may wait.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
 
 /// Counts what it is asked, from anywhere.
 #[derive(Debug, Clone)]
@@ -41,6 +45,7 @@ impl Internet {
         runtime.worker_threads(HTTP_THREADS).thread_name(format!("{THREADS}http")).enable_all();
         let runtime = runtime.build().context("start the threads of the simulated internet")?;
         let handle = runtime.handle().clone();
+        let threads = Threads(Some(runtime));
         let started = tokio::task::spawn_blocking(move || {
             let world = World::generate(&spec);
             let truth = world.truth();
@@ -49,7 +54,7 @@ impl Internet {
         });
         let started = started.await.context("start the simulated internet")?;
         let (server, truth) = started.context("start the simulated internet")?;
-        Ok(Self { server: Arc::new(server), runtime: Some(runtime), truth })
+        Ok(Self { server: Arc::new(server), _threads: threads, truth })
     }
 
     /// Where it listens.
@@ -68,11 +73,23 @@ impl Internet {
     }
 }
 
-impl Drop for Internet {
+impl Drop for Threads {
     fn drop(&mut self) {
-        // It may be dropped where nobody may wait.
-        if let Some(runtime) = self.runtime.take() {
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_start_may_be_given_up() {
+        let spec = WorldSpec { seed: 1, scale: 0.05, campaign: true };
+        let mut start = Box::pin(Internet::start(spec, Faults::default()));
+        assert!(futures::poll!(&mut start).is_pending(), "a world takes a while");
+        drop(start);
     }
 }

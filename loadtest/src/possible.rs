@@ -47,7 +47,7 @@ fn samples(shape: &Shape) -> Vec<Sample> {
         members("coordinator", shape.coordinators).chain(members("worker", shape.workers)).chain(others);
     let usage = Usage { id: 1, cpu_s: 1.0, memory: 1 << 20, descriptors: 1, threads: 1 };
     let usage: std::collections::BTreeMap<_, _> = names.map(|name| (name, usage)).collect();
-    let sample = |n| Sample { at_s: f64::from(n), usage: usage.clone(), ..Sample::default() };
+    let sample = |n| Sample { at_s: f64::from(n), usage: usage.clone(), counts: true, ..Sample::default() };
     (0..SAMPLES).map(sample).collect()
 }
 

@@ -18,6 +18,8 @@ pub struct Ground {
     pub pool: Vec<String>,
     /// The present, RFC 3339; now where it is not said.
     pub at: Option<String>,
+    /// Whether long lists may have names that do not exist.
+    pub invents: bool,
 }
 
 /// A request for a job.
@@ -46,12 +48,12 @@ impl Ground {
                 pool.push(domain.clone());
             }
         }
-        Self { seeds: truth.seeds.clone(), pool, at: Some(truth.as_of.clone()) }
+        Self { seeds: truth.seeds.clone(), pool, at: Some(truth.as_of.clone()), invents: true }
     }
 
     /// Of a list of somebody's own.
     pub fn listed(pool: Vec<String>, at: Option<String>) -> Self {
-        Self { seeds: pool.iter().take(1).cloned().collect(), pool, at }
+        Self { seeds: pool.iter().take(1).cloned().collect(), pool, at, invents: false }
     }
 
     /// The indicators of one variant of a job.
@@ -61,7 +63,9 @@ impl Ground {
         let from = variant * count;
         let mut taken: Vec<String> =
             (from..from + known).map(|at| self.pool[at % self.pool.len()].clone()).collect();
-        // A longer list has names that do not exist, as such lists have.
+        // A longer list has names that do not exist, as such lists have; on a cluster of somebody
+        // else's, which would ask others for them, it is shorter.
+        let count = if self.invents { count } else { known };
         taken.extend((known..count).map(|n| format!("n{variant}-{n}.load.example")));
         taken
     }
@@ -128,7 +132,7 @@ mod tests {
 
     fn ground() -> Ground {
         let pool: Vec<String> = (0..5).map(|n| format!("d{n}.test")).collect();
-        Ground { seeds: pool[..2].to_vec(), pool, at: Some("2026-06-01T00:00:00Z".into()) }
+        Ground { seeds: pool[..2].to_vec(), pool, at: Some("2026-06-01T00:00:00Z".into()), invents: true }
     }
 
     fn load(mix: &str) -> Load {
@@ -163,6 +167,9 @@ mod tests {
         let mix = "[[load.mix]]\nname = \"a\"\nkind = \"enrich\"\nseeds = 7\n";
         let all = requests(&load(mix), &ground());
         assert_eq!(all[0].body["seeds"][6], "n0-6.load.example");
+        // Not where others would be asked for them.
+        let theirs = requests(&load(mix), &Ground { invents: false, ..ground() });
+        assert_eq!(theirs[0].body["seeds"].as_array().map(Vec::len), Some(ground().pool.len()));
         assert_eq!(all[0].body["kind"], "enrich");
     }
 }

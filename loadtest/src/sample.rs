@@ -46,6 +46,8 @@ pub struct Sample {
     pub usage: BTreeMap<String, Usage>,
     /// What the simulated internet was asked so far.
     pub asked: Stats,
+    /// Whether there is one: else nobody knows.
+    pub counts: bool,
     /// Jobs that were due and have not ended.
     pub jobs: i64,
     /// Questions that their coordinators had outstanding when they last said so.
@@ -135,6 +137,7 @@ impl Watch {
             at_s,
             usage,
             asked: self.counter.as_ref().map(Counter::asked).unwrap_or_default(),
+            counts: self.counter.is_some(),
             jobs: self.live.jobs.load(Relaxed),
             outstanding: self.live.outstanding.load(Relaxed),
         }

@@ -37,6 +37,9 @@ const ENDS: [&str; 6] = ["found", "empty", "failed", "throttled", "skipped", "de
 pub struct Verdict {
     /// Jobs that were due.
     pub jobs: usize,
+    /// Loads of which no job was due: nothing is known of them.
+    #[serde(default)]
+    pub idle: usize,
     /// Not accepted, or without an end, or dead.
     pub lost: usize,
     /// Ended before their lookups had.
@@ -209,7 +212,8 @@ pub async fn jobs(
     mut oracle: Option<&mut Oracle<'_>>,
     notes: &mut Vec<String>,
 ) -> Verdict {
-    let mut verdict = Verdict { jobs: jobs.len(), ..Verdict::default() };
+    let idle = usize::from(jobs.is_empty());
+    let mut verdict = Verdict { jobs: jobs.len(), idle, ..Verdict::default() };
     let full = load.verify == Verify::Full;
     for job in jobs.iter_mut() {
         ended(job, full, &mut verdict);
@@ -311,6 +315,7 @@ impl Verdict {
     pub fn plus(self, other: Self) -> Self {
         Self {
             jobs: self.jobs + other.jobs,
+            idle: self.idle + other.idle,
             lost: self.lost + other.lost,
             incomplete: self.incomplete + other.incomplete,
             wrong_sha256: self.wrong_sha256 + other.wrong_sha256,
@@ -323,8 +328,9 @@ impl Verdict {
     }
 
     /// What may not be: by name.
-    pub fn wrongs(self) -> [(&'static str, usize); 6] {
+    pub fn wrongs(self) -> [(&'static str, usize); 7] {
         [
+            ("idle", self.idle),
             ("lost", self.lost),
             ("incomplete", self.incomplete),
             ("wrong_sha256", self.wrong_sha256),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::cluster::Cluster;
 
@@ -36,8 +37,8 @@ impl Machine {
     /// This one; what is not known stays empty.
     pub fn here(kudzu: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let dirty = !said("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty();
-        let commit = said("git", &["rev-parse", "--short=12", "HEAD"]);
+        let version = said(&kudzu.to_string_lossy(), &["version", "--format", "json"]);
+        let version: Value = serde_json::from_str(&version).unwrap_or_default();
         Self {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             cpu: field(&read("/proc/cpuinfo"), "model name"),
@@ -48,7 +49,7 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().into(),
             load_before: read("/proc/loadavg").split(' ').next().unwrap_or_default().into(),
             kudzu: said(&kudzu.to_string_lossy(), &["--version"]),
-            commit: if dirty { format!("{commit} and changes") } else { commit },
+            commit: version["commit"].as_str().unwrap_or_default().into(),
             rabbitmq: String::new(),
             redis: said("redis-server", &["--version"])
                 .split_whitespace()

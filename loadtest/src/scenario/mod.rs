@@ -26,7 +26,9 @@ const SOONEST_FAULT: f64 = 10.0;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is none of the name.
-    #[error("there is no scenario {0}: there are {1}; a file of one's own ends in .toml")]
+    #[error(
+        "there is no scenario {0}: there are {1} (cold is a command of its own); a file of one's own ends in .toml"
+    )]
     Unknown(String, String),
     /// Its file cannot be read.
     #[error("read {0}")]
@@ -263,6 +265,7 @@ impl Scenario {
             wrong.push("two arms have one name".into());
         }
         for arm in self.all_arms() {
+            wrong.extend(self.shape(&arm).wrong());
             if arm.loads.is_empty() {
                 wrong.push("there is no load".into());
             }
@@ -275,6 +278,9 @@ impl Scenario {
                 let sizes: BTreeSet<&str> = load.mix.iter().map(|s| s.name.as_str()).collect();
                 if sizes.len() != load.mix.len() || (load.mix.len() > 1 && sizes.contains("")) {
                     wrong.push(format!("load {}: each job of a mix needs a name of its own", load.name));
+                }
+                if load.mix.iter().any(|size| size.plan.is_some() && size.plan_text.is_some()) {
+                    wrong.push(format!("load {}: give plan or plan_text, not both", load.name));
                 }
             }
         }

@@ -123,6 +123,17 @@ impl Shape {
         }
     }
 
+    /// What of it no cluster can be.
+    pub(super) fn wrong(&self) -> Vec<String> {
+        let none = |what: &str, count: usize| (count == 0).then(|| format!("cluster: {what}: at least 1"));
+        let scale = self.scale.is_finite() && self.scale > 0.0;
+        let scale = (!scale).then(|| format!("cluster: scale = {}: a number above 0", self.scale));
+        [none("coordinators", self.coordinators), none("workers", self.workers), scale]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
     /// The cluster to start.
     pub fn plan(&self, kudzu: &Path, faults: Option<&FaultSpec>) -> Plan {
         let by = |slow: SlowSpec| slow.ms.map_or(Duration::MAX, Duration::from_millis);

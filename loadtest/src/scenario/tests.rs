@@ -47,6 +47,11 @@ fn what_cannot_be_done_is_told_all_at_once() {
     ] {
         assert!(error.contains(part), "{part}: {error}");
     }
+    let text = format!("{LEAST}plan = 1\n[cluster]\nworkers = 0\ncoordinators = 0\nscale = nan\n");
+    let error = parse(&text.replace("plan = 1\n", "")).unwrap_err().to_string();
+    for part in ["workers: at least 1", "coordinators: at least 1", "scale = NaN"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
     assert!(parse("about = \"x\"\n").unwrap_err().to_string().contains("there is no load"));
 }
 
