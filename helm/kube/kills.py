@@ -10,7 +10,8 @@ from tools import attempt, until
 
 PART = "kills"
 SCALE, EVERY, SECONDS = 0.05, 4.0, 300
-WORKER_EVERY, COORDINATOR_EVERY = 5.0, 30.0
+# Seconds from one kill to the next.
+KILL_EVERY = {"worker": 5.0, "coordinator": 30.0}
 TWO = {
     "coordinator": {"replicas": 2},
     "archive": {"claim": {"accessModes": ["ReadWriteMany"]}},
@@ -38,11 +39,10 @@ def run(tools, table, keep):
 
 def kill(place, seconds):
     """Every second one is given no time to end."""
-    chance, counts = random.Random(7), {"worker": 0, "coordinator": 0}
-    begin = time.monotonic()
-    due = {"worker": WORKER_EVERY, "coordinator": COORDINATOR_EVERY}
+    chance, counts = random.Random(7), dict.fromkeys(KILL_EVERY, 0)
+    begin, due = time.monotonic(), dict(KILL_EVERY)
     while (at := time.monotonic() - begin) < seconds:
-        for role, every in (("worker", WORKER_EVERY), ("coordinator", COORDINATOR_EVERY)):
+        for role, every in KILL_EVERY.items():
             if at >= due[role]:
                 due[role] += every
                 names = [pod["metadata"]["name"] for pod in place.pods() if f"-{role}" in pod["metadata"]["name"]]

@@ -13,16 +13,11 @@ SALT = "18044138065033078997"
 ATTEMPTS = 60
 
 
-class Load:
-    """Submits a job every so many seconds from its own threads, until it is stopped."""
+class Background:
+    """What a thread of its own does from the begin of a `with` to its end, or until it is stopped."""
 
-    def __init__(self, place, every, words, stdin=None):
-        """`words` and `stdin` are what `kudzu submit` gets; functions of the job's number."""
-        self.place, self.every, self.words, self.stdin = place, every, words, stdin
-        self.key = f"load {next(LOADS)}"
-        self.ids, self.again, self.refused = [], 0, []
+    def __init__(self):
         self._stop = threading.Event()
-        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run)
 
     def __enter__(self):
@@ -34,8 +29,19 @@ class Load:
 
     def stop(self):
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.join()
+
+
+class Load(Background):
+    """Submits a job every so many seconds from its own threads."""
+
+    def __init__(self, place, every, words, stdin=None):
+        """`words` and `stdin` are what `kudzu submit` gets; functions of the job's number."""
+        super().__init__()
+        self.place, self.every, self.words, self.stdin = place, every, words, stdin
+        self.key = f"load {next(LOADS)}"
+        self.ids, self.again, self.refused = [], 0, []
+        self._lock = threading.Lock()
 
     def _run(self):
         begin = time.monotonic()
@@ -64,21 +70,12 @@ class Load:
             self.refused.append(why)
 
 
-class Probe:
+class Probe(Background):
     """Asks the API all the time, each time over a new connection, as a user in the cluster."""
 
     def __init__(self, place):
+        super().__init__()
         self.place, self.asked, self.failed, self.longest = place, 0, [], 0.0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stop.set()
-        self._thread.join()
 
     def _run(self):
         while not self._stop.wait(0.2):
